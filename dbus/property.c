@@ -1,0 +1,271 @@
+#include "property.h"
+
+#include <string.h>
+
+#include "error.h"
+
+/*
+ * Getters. userdata is the Edge for the manager, else the Driver or Domain that edge.c found for the path. What the
+ * kernel can change by itself is read from it when asked.
+ */
+
+/* ---- shared ---- */
+
+static int append_devices(sd_bus_message *reply, const GPtrArray *devices) {
+        int r = sd_bus_message_open_container(reply, 'a', "(ss)");
+
+        for (unsigned i = 0; r >= 0 && i < devices->len; i++) {
+                const DeviceGrant *grant = devices->pdata[i];
+                char access[4];
+
+                r = sd_bus_message_append(reply, "(ss)", grant->what, device_access_format(grant->access, access));
+        }
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+/* A limit that this host does not have is shown as none. */
+static int append_limit(sd_bus_message *reply, Group *group, const Limit *limit) {
+        LimitValue value = { .number = LIMIT_INFINITY };
+        int r;
+
+        if (!group_read_limit(group, limit, &value, NULL))
+                value.number = LIMIT_INFINITY;
+        if (strcmp(limit->signature, "s") == 0)
+                r = sd_bus_message_append(reply, "s", value.text ? value.text : "");
+        else
+                r = sd_bus_message_append(reply, limit->signature, value.number);
+        limit_value_clear(&value);
+        return r;
+}
+
+/* ---- the manager ---- */
+
+static int get_version(sd_bus *bus, const char *path, const char *interface, const char *property,
+                       sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        return sd_bus_message_append(reply, "s", CORDON_VERSION);
+}
+
+static int get_hierarchy(sd_bus *bus, const char *path, const char *interface, const char *property,
+                         sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        return sd_bus_message_append(reply, "s", group_hierarchy());
+}
+
+static int get_controllers(sd_bus *bus, const char *path, const char *interface, const char *property,
+                           sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        Edge *edge = userdata;
+
+        return sd_bus_message_append_strv(reply, edge->controllers);
+}
+
+static int get_tree_group(sd_bus *bus, const char *path, const char *interface, const char *property,
+                          sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        Edge *edge = userdata;
+
+        return sd_bus_message_append(reply, "s", group_path(edge->tree->group));
+}
+
+static int get_seal_strength(sd_bus *bus, const char *path, const char *interface, const char *property,
+                             sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        return sd_bus_message_append(reply, "s", "devices");
+}
+
+static int get_seal_notes(sd_bus *bus, const char *path, const char *interface, const char *property,
+                          sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        return sd_bus_message_append(reply, "as", 1,
+                                     "This version has no guard: root inside a domain can move itself out of it.");
+}
+
+static int get_n_drivers(sd_bus *bus, const char *path, const char *interface, const char *property,
+                         sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        Edge *edge = userdata;
+
+        return sd_bus_message_append(reply, "u", (uint32_t) g_hash_table_size(edge->tree->drivers));
+}
+
+static int get_n_domains(sd_bus *bus, const char *path, const char *interface, const char *property,
+                         sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        Edge *edge = userdata;
+
+        return sd_bus_message_append(reply, "u", (uint32_t) edge->tree->n_domains);
+}
+
+/* ---- a driver ---- */
+
+static int get_driver_name(sd_bus *bus, const char *path, const char *interface, const char *property,
+                           sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        return sd_bus_message_append(reply, "s", ((Driver *) userdata)->name);
+}
+
+static int get_driver_group(sd_bus *bus, const char *path, const char *interface, const char *property,
+                            sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        return sd_bus_message_append(reply, "s", group_path(((Driver *) userdata)->group));
+}
+
+static int get_driver_owner(sd_bus *bus, const char *path, const char *interface, const char *property,
+                            sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        return sd_bus_message_append(reply, "u", (uint32_t) ((Driver *) userdata)->owner);
+}
+
+static int get_sealed(sd_bus *bus, const char *path, const char *interface, const char *property,
+                      sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        Driver *driver = userdata;
+
+        return sd_bus_message_append(reply, "b", seal_is_attached(driver->seal, driver->group));
+}
+
+static int get_ceiling(sd_bus *bus, const char *path, const char *interface, const char *property,
+                       sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        return append_devices(reply, ((Driver *) userdata)->ceiling);
+}
+
+static int get_max_domains(sd_bus *bus, const char *path, const char *interface, const char *property,
+                           sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        return sd_bus_message_append(reply, "u", ((Driver *) userdata)->max_domains);
+}
+
+static int get_driver_n_domains(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        return sd_bus_message_append(reply, "u", (uint32_t) g_hash_table_size(((Driver *) userdata)->domains));
+}
+
+static int get_driver_limit(sd_bus *bus, const char *path, const char *interface, const char *property,
+                            sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        return append_limit(reply, ((Driver *) userdata)->group, limit_find(property));
+}
+
+/* ---- a domain ---- */
+
+static int get_domain_name(sd_bus *bus, const char *path, const char *interface, const char *property,
+                           sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        return sd_bus_message_append(reply, "s", ((Domain *) userdata)->name);
+}
+
+static int get_domain_driver(sd_bus *bus, const char *path, const char *interface, const char *property,
+                             sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        g_autofree char *driver = edge_driver_path(((Domain *) userdata)->driver->name);
+
+        return sd_bus_message_append(reply, "o", driver);
+}
+
+static int get_domain_owner(sd_bus *bus, const char *path, const char *interface, const char *property,
+                            sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        return sd_bus_message_append(reply, "u", (uint32_t) ((Domain *) userdata)->owner);
+}
+
+static int get_domain_group(sd_bus *bus, const char *path, const char *interface, const char *property,
+                            sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        return sd_bus_message_append(reply, "s", group_path(((Domain *) userdata)->group));
+}
+
+static int get_state(sd_bus *bus, const char *path, const char *interface, const char *property,
+                     sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        return sd_bus_message_append(reply, "s", domain_state_name(domain_refresh_state(userdata)));
+}
+
+static int get_device_allow(sd_bus *bus, const char *path, const char *interface, const char *property,
+                            sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        return append_devices(reply, ((Domain *) userdata)->devices);
+}
+
+static int get_effective_devices(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                 sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+        Domain *domain = userdata;
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GArray) rules = seal_read_rules(domain->driver->seal, group_id(domain->group), &error);
+        int r;
+
+        if (!rules)
+                return sd_bus_error_setf(ret_error, SD_BUS_ERROR_FAILED, "%s", error->message);
+        r = sd_bus_message_open_container(reply, 'a', "(suus)");
+        for (unsigned i = 0; r >= 0 && i < rules->len; i++) {
+                const DeviceRule *rule = &g_array_index(rules, DeviceRule, i);
+                char access[4];
+
+                r = sd_bus_message_append(reply, "(suus)", device_type_name(rule->device.type), rule->device.major,
+                                          rule->device.minor, device_access_format(rule->access, access));
+        }
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int get_domain_limit(sd_bus *bus, const char *path, const char *interface, const char *property,
+                            sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        return append_limit(reply, ((Domain *) userdata)->group, limit_find(property));
+}
+
+/* ---- tables ---- */
+
+typedef struct Property {
+        const char *name, *signature;
+        sd_bus_property_get_t get;
+        uint64_t flags;
+} Property;
+
+#define CONST SD_BUS_VTABLE_PROPERTY_CONST
+#define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
+
+static const Property manager_properties[] = {
+        { "Version", "s", get_version, CONST },
+        { "Hierarchy", "s", get_hierarchy, CONST },
+        { "Controllers", "as", get_controllers, CONST },
+        { "ControlGroup", "s", get_tree_group, CONST },
+        { "SealStrength", "s", get_seal_strength, CONST },
+        { "SealNotes", "as", get_seal_notes, CONST },
+        { "NDrivers", "u", get_n_drivers, CHANGES },
+        { "NDomains", "u", get_n_domains, CHANGES },
+        {},
+};
+
+static const Property driver_properties[] = {
+        { "Name", "s", get_driver_name, CONST },
+        { "ControlGroup", "s", get_driver_group, CONST },
+        { "Owner", "u", get_driver_owner, CONST },
+        { "Sealed", "b", get_sealed, 0 },
+        { "DeviceCeiling", "a(ss)", get_ceiling, CHANGES },
+        { "MaxDomains", "u", get_max_domains, CHANGES },
+        { "NDomains", "u", get_driver_n_domains, CHANGES },
+        {},
+};
+
+static const Property domain_properties[] = {
+        { "Name", "s", get_domain_name, CONST },
+        { "Driver", "o", get_domain_driver, CONST },
+        { "Owner", "u", get_domain_owner, CONST },
+        { "ControlGroup", "s", get_domain_group, CONST },
+        { "State", "s", get_state, CHANGES },
+        { "DeviceAllow", "a(ss)", get_device_allow, CHANGES },
+        { "EffectiveDevices", "a(suus)", get_effective_devices, CHANGES },
+        {},
+};
+
+static const struct {
+        const Property *properties;
+        sd_bus_property_get_t get_limit; /* NULL: no limits */
+} tables[] = {
+        [OBJECT_MANAGER] = { manager_properties, NULL },
+        [OBJECT_DRIVER] = { driver_properties, get_driver_limit },
+        [OBJECT_DOMAIN] = { domain_properties, get_domain_limit },
+};
+
+static void add(GArray *vtable, sd_bus_vtable entry) {
+        g_array_append_val(vtable, entry);
+}
+
+sd_bus_vtable *property_make_vtable(ObjectKind object) {
+        GArray *vtable = g_array_new(false, false, sizeof(sd_bus_vtable));
+
+        add(vtable, (sd_bus_vtable) SD_BUS_VTABLE_START(0));
+        for (size_t i = 0; i < n_methods; i++)
+                if (methods[i].object == object)
+                        add(vtable, (sd_bus_vtable) SD_BUS_METHOD_WITH_NAMES(
+                                            methods[i].member, methods[i].in, methods[i].names, methods[i].out,
+                                            /* the names of the results are in there, too */, request_start,
+                                            SD_BUS_VTABLE_UNPRIVILEGED));
+        for (const Property *property = tables[object].properties; property->name; property++)
+                add(vtable, (sd_bus_vtable) SD_BUS_PROPERTY(property->name, property->signature, property->get, 0,
+                                                            property->flags));
+        for (size_t i = 0; tables[object].get_limit && i < n_limits; i++)
+                add(vtable, (sd_bus_vtable) SD_BUS_PROPERTY(limits[i].name, limits[i].signature,
+                                                            tables[object].get_limit, 0, CHANGES));
+        add(vtable, (sd_bus_vtable) SD_BUS_VTABLE_END);
+        return (sd_bus_vtable *) g_array_free(vtable, false);
+}

@@ -1,0 +1,410 @@
+#include "device.h"
+
+#include <linux/bpf.h>
+#include <string.h>
+
+#include "error.h"
+
+/* ---- access, numbers ---- */
+
+static const struct {
+        char letter;
+        uint32_t bit;
+} access_letters[] = {
+        { 'r', BPF_DEVCG_ACC_READ },
+        { 'w', BPF_DEVCG_ACC_WRITE },
+        { 'm', BPF_DEVCG_ACC_MKNOD },
+};
+
+bool device_access_parse(const char *text, uint32_t *ret_access) {
+        uint32_t access = 0;
+
+        for (; *text; text++) {
+                uint32_t bit = 0;
+
+                for (size_t i = 0; i < G_N_ELEMENTS(access_letters); i++)
+                        if (*text == access_letters[i].letter)
+                                bit = access_letters[i].bit;
+                if (bit == 0 || (access & bit))
+                        return false;
+                access |= bit;
+        }
+        if (access == 0)
+                return false;
+        *ret_access = access;
+        return true;
+}
+
+const char *device_access_format(uint32_t access, char buffer[static 4]) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < G_N_ELEMENTS(access_letters); i++)
+                if (access & access_letters[i].bit)
+                        buffer[n++] = access_letters[i].letter;
+        buffer[n] = '\0';
+        return buffer;
+}
+
+static char *format_number(uint32_t number) {
+        return number == SEAL_ANY ? g_strdup("*") : g_strdup_printf("%u", number);
+}
+
+const char *device_type_name(uint32_t type) {
+        return type == BPF_DEVCG_DEV_BLOCK ? "b" : "c";
+}
+
+char *device_format(const struct seal_device *device) {
+        g_autofree char *major = format_number(device->major), *minor = format_number(device->minor);
+
+        return g_strdup_printf("%s:%s:%s", device_type_name(device->type), major, minor);
+}
+
+int device_compare(const struct seal_device *a, const struct seal_device *b) {
+        if (a->type != b->type)
+                return a->type < b->type ? -1 : 1;
+        if (a->major != b->major)
+                return a->major < b->major ? -1 : 1;
+        if (a->minor != b->minor)
+                return a->minor < b->minor ? -1 : 1;
+        return 0;
+}
+
+static bool device_covers(const struct seal_device *wide, const struct seal_device *narrow) {
+        return wide->type == narrow->type &&
+               (wide->major == SEAL_ANY || wide->major == narrow->major) &&
+               (wide->minor == SEAL_ANY || wide->minor == narrow->minor);
+}
+
+/* ---- grants ---- */
+
+DeviceGrant *device_grant_new(const char *what, uint32_t access, const DeviceRule *rules, size_t n_rules) {
+        DeviceGrant *grant = g_rc_box_new0(DeviceGrant);
+
+        grant->what = g_strdup(what);
+        grant->access = access;
+        grant->rules = g_memdup2(rules, n_rules * sizeof(*rules));
+        grant->n_rules = n_rules;
+        for (size_t i = 0; i < n_rules; i++)
+                grant->rules[i].access = access;
+        return grant;
+}
+
+static void grant_clear(void *data) {
+        DeviceGrant *grant = data;
+
+        g_free(grant->what);
+        g_free(grant->rules);
+}
+
+DeviceGrant *device_grant_ref(DeviceGrant *grant) {
+        return g_rc_box_acquire(grant);
+}
+
+void device_grant_unref(DeviceGrant *grant) {
+        if (grant)
+                g_rc_box_release_full(grant, grant_clear);
+}
+
+static void unref_element(void *grant) {
+        device_grant_unref(grant);
+}
+
+/* ---- lists ---- */
+
+GPtrArray *device_list_new(void) {
+        return g_ptr_array_new_with_free_func(unref_element);
+}
+
+void device_list_add(GPtrArray *list, DeviceGrant *grant) {
+        g_ptr_array_add(list, grant);
+}
+
+void device_list_merge(GPtrArray *list) {
+        g_autoptr(GHashTable) places = g_hash_table_new(g_str_hash, g_str_equal);
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < list->len; i++) {
+                DeviceGrant *grant = g_steal_pointer(&list->pdata[i]), *old;
+                void *place;
+
+                if (!g_hash_table_lookup_extended(places, grant->what, NULL, &place)) {
+                        g_hash_table_insert(places, grant->what, GUINT_TO_POINTER(n));
+                        list->pdata[n++] = grant;
+                        continue;
+                }
+                old = list->pdata[GPOINTER_TO_UINT(place)];
+                list->pdata[GPOINTER_TO_UINT(place)] =
+                        device_grant_new(grant->what, grant->access | old->access, grant->rules, grant->n_rules);
+                g_hash_table_replace(places, ((DeviceGrant *) list->pdata[GPOINTER_TO_UINT(place)])->what, place);
+                device_grant_unref(old);
+                device_grant_unref(grant);
+        }
+        g_ptr_array_set_size(list, n);
+}
+
+GPtrArray *device_list_everything(void) {
+        static const DeviceRule all[] = {
+                { { BPF_DEVCG_DEV_BLOCK, SEAL_ANY, SEAL_ANY }, 0 },
+                { { BPF_DEVCG_DEV_CHAR, SEAL_ANY, SEAL_ANY }, 0 },
+        };
+        uint32_t access = BPF_DEVCG_ACC_READ | BPF_DEVCG_ACC_WRITE | BPF_DEVCG_ACC_MKNOD;
+        GPtrArray *list = device_list_new();
+
+        for (size_t i = 0; i < G_N_ELEMENTS(all); i++) {
+                g_autofree char *what = device_format(&all[i].device);
+
+                device_list_add(list, device_grant_new(what, access, &all[i], 1));
+        }
+        return list;
+}
+
+GPtrArray *device_list_union(const GPtrArray *list, const GPtrArray *more, GError **error) {
+        g_autoptr(GPtrArray) sum = device_list_new();
+
+        for (unsigned i = 0; i < list->len; i++)
+                device_list_add(sum, device_grant_ref(list->pdata[i]));
+        for (unsigned i = 0; i < more->len; i++)
+                device_list_add(sum, device_grant_ref(more->pdata[i]));
+        device_list_merge(sum);
+        if (sum->len > DEVICE_GRANTS_MAX) {
+                cordon_fail(error, CORDON_ERROR_QUOTA_EXCEEDED, "%u devices are too many: at most %d in one list",
+                            sum->len, DEVICE_GRANTS_MAX);
+                return NULL;
+        }
+        return g_steal_pointer(&sum);
+}
+
+/* What is left of a rule's access; a rule that is wider than what is revoked from it cannot be cut. */
+static bool rule_revoke(DeviceRule *rule, const DeviceGrant *from, const GPtrArray *revoked, GError **error) {
+        for (unsigned i = 0; i < revoked->len; i++) {
+                const DeviceGrant *grant = revoked->pdata[i];
+
+                for (size_t j = 0; j < grant->n_rules; j++) {
+                        if ((rule->access & grant->access) == 0)
+                                continue;
+                        if (device_covers(&grant->rules[j].device, &rule->device))
+                                rule->access &= ~grant->access;
+                        else if (device_covers(&rule->device, &grant->rules[j].device)) {
+                                g_autofree char *wide = device_format(&rule->device);
+
+                                return cordon_fail(error, CORDON_ERROR_INVALID_DEVICE,
+                                                   "device \"%s\" is granted through \"%s\" (%s) and cannot be revoked "
+                                                   "alone: revoke that, or set the whole list",
+                                                   grant->what, from->what, wide);
+                        }
+                }
+        }
+        return true;
+}
+
+static bool same_access(const DeviceRule *rules, size_t n) {
+        for (size_t i = 1; i < n; i++)
+                if (rules[i].access != rules[0].access)
+                        return false;
+        return true;
+}
+
+/* Adds what is left of a grant to `rest`. */
+static bool grant_revoke(DeviceGrant *grant, const GPtrArray *revoked, GPtrArray *rest, GError **error) {
+        g_autofree DeviceRule *left = g_memdup2(grant->rules, grant->n_rules * sizeof(*left));
+
+        for (size_t i = 0; i < grant->n_rules; i++)
+                if (!rule_revoke(&left[i], grant, revoked, error))
+                        return false;
+
+        if (same_access(left, grant->n_rules)) {
+                uint32_t access = grant->n_rules > 0 ? left[0].access : 0;
+
+                if (access == grant->access)
+                        device_list_add(rest, device_grant_ref(grant));
+                else if (access != 0)
+                        device_list_add(rest, device_grant_new(grant->what, access, left, grant->n_rules));
+                return true;
+        }
+
+        for (size_t i = 0; i < grant->n_rules; i++) {
+                g_autofree char *what = device_format(&left[i].device);
+
+                if (left[i].access != 0)
+                        device_list_add(rest, device_grant_new(what, left[i].access, &left[i], 1));
+        }
+        return true;
+}
+
+GPtrArray *device_list_revoke(const GPtrArray *list, const GPtrArray *revoked, GError **error) {
+        g_autoptr(GPtrArray) rest = device_list_new();
+
+        for (unsigned i = 0; i < list->len; i++)
+                if (!grant_revoke(list->pdata[i], revoked, rest, error))
+                        return NULL;
+        device_list_merge(rest);
+        return g_steal_pointer(&rest);
+}
+
+static uint32_t access_covering(const GPtrArray *outer, const struct seal_device *device) {
+        uint32_t access = 0;
+
+        for (unsigned i = 0; i < outer->len; i++) {
+                const DeviceGrant *grant = outer->pdata[i];
+
+                for (size_t j = 0; j < grant->n_rules; j++)
+                        if (device_covers(&grant->rules[j].device, device))
+                                access |= grant->access;
+        }
+        return access;
+}
+
+bool device_list_covers(const GPtrArray *outer, const GPtrArray *inner, const DeviceGrant **ret_excess) {
+        for (unsigned i = 0; i < inner->len; i++) {
+                const DeviceGrant *grant = inner->pdata[i];
+
+                for (size_t j = 0; j < grant->n_rules; j++)
+                        if (grant->access & ~access_covering(outer, &grant->rules[j].device)) {
+                                if (ret_excess)
+                                        *ret_excess = grant;
+                                return false;
+                        }
+        }
+        return true;
+}
+
+uint32_t device_list_access(const GPtrArray *list, const struct seal_device *key) {
+        uint32_t access = 0;
+
+        for (unsigned i = 0; i < list->len; i++) {
+                const DeviceGrant *grant = list->pdata[i];
+
+                for (size_t j = 0; j < grant->n_rules; j++)
+                        if (device_compare(&grant->rules[j].device, key) == 0)
+                                access |= grant->access;
+        }
+        return access;
+}
+
+static int compare_rules(const void *a, const void *b) {
+        return device_compare(&((const DeviceRule *) a)->device, &((const DeviceRule *) b)->device);
+}
+
+GArray *device_list_rules(const GPtrArray *list) {
+        GArray *rules = g_array_new(false, false, sizeof(DeviceRule));
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < list->len; i++) {
+                const DeviceGrant *grant = list->pdata[i];
+
+                g_array_append_vals(rules, grant->rules, grant->n_rules);
+        }
+        g_array_sort(rules, compare_rules);
+
+        for (unsigned i = 0; i < rules->len; i++) {
+                DeviceRule *rule = &g_array_index(rules, DeviceRule, i);
+                DeviceRule *last = n > 0 ? &g_array_index(rules, DeviceRule, n - 1) : NULL;
+
+                if (last && device_compare(&last->device, &rule->device) == 0)
+                        last->access |= rule->access;
+                else
+                        g_array_index(rules, DeviceRule, n++) = *rule;
+        }
+        g_array_set_size(rules, n);
+        return rules;
+}
+
+/* ---- text ---- */
+
+static int compare_strings(const void *a, const void *b) {
+        return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+char *device_list_describe(const GPtrArray *list) {
+        g_autoptr(GPtrArray) words = g_ptr_array_new_with_free_func(g_free);
+
+        for (unsigned i = 0; i < list->len; i++) {
+                const DeviceGrant *grant = list->pdata[i];
+                char access[4];
+
+                g_ptr_array_add(words, g_strdup_printf("%s %s", grant->what, device_access_format(grant->access, access)));
+        }
+        g_ptr_array_sort(words, compare_strings);
+        g_ptr_array_add(words, NULL);
+        return g_strjoinv(", ", (char **) words->pdata);
+}
+
+char *device_list_serialize(const GPtrArray *list) {
+        GString *text = g_string_new(NULL);
+
+        for (unsigned i = 0; i < list->len; i++) {
+                const DeviceGrant *grant = list->pdata[i];
+                char access[4];
+
+                g_string_append_printf(text, "%s\t%s", grant->what, device_access_format(grant->access, access));
+                for (size_t j = 0; j < grant->n_rules; j++) {
+                        g_autofree char *rule = device_format(&grant->rules[j].device);
+
+                        g_string_append_printf(text, "\t%s", rule);
+                }
+                g_string_append_c(text, '\n');
+        }
+        return g_string_free(text, false);
+}
+
+static bool parse_number(const char *text, uint32_t max, uint32_t *ret_number) {
+        guint64 number;
+
+        if (strcmp(text, "*") == 0) {
+                *ret_number = SEAL_ANY;
+                return true;
+        }
+        if (!g_ascii_string_to_unsigned(text, 10, 0, max, &number, NULL))
+                return false;
+        *ret_number = number;
+        return true;
+}
+
+
+bool device_numbers_parse(const char *text, struct seal_device *ret_device) {
+        g_auto(GStrv) words = g_strsplit(text, ":", 4);
+        struct seal_device device;
+
+        if (g_strv_length(words) != 3)
+                return false;
+        if (strcmp(words[0], "c") == 0)
+                device.type = BPF_DEVCG_DEV_CHAR;
+        else if (strcmp(words[0], "b") == 0)
+                device.type = BPF_DEVCG_DEV_BLOCK;
+        else
+                return false;
+        if (!parse_number(words[1], (1U << 12) - 1, &device.major) ||
+            !parse_number(words[2], (1U << 20) - 1, &device.minor))
+                return false;
+        *ret_device = device;
+        return true;
+}
+
+static DeviceGrant *deserialize_grant(const char *line) {
+        g_auto(GStrv) words = g_strsplit(line, "\t", -1);
+        size_t n_words = g_strv_length(words);
+        g_autofree DeviceRule *rules = NULL;
+        uint32_t access;
+
+        if (n_words < 3 || !device_access_parse(words[1], &access))
+                return NULL;
+        rules = g_new0(DeviceRule, n_words - 2);
+        for (size_t i = 2; i < n_words; i++)
+                if (!device_numbers_parse(words[i], &rules[i - 2].device))
+                        return NULL;
+        return device_grant_new(words[0], access, rules, n_words - 2);
+}
+
+GPtrArray *device_list_deserialize(const char *text) {
+        g_autoptr(GPtrArray) list = device_list_new();
+        g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+
+        for (char **line = lines; *line && **line; line++) {
+                DeviceGrant *grant = deserialize_grant(*line);
+
+                if (!grant)
+                        return NULL;
+                g_ptr_array_add(list, grant); /* unique already, by how it was written */
+        }
+        return g_steal_pointer(&list);
+}

@@ -1,0 +1,472 @@
+#include "domain.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "driver.h"
+#include "error.h"
+#include "removal.h"
+
+#define KIND "domain"
+#define SIGNAL_ROUNDS_MAX 64
+
+DomainSpec *domain_spec_new(void) {
+        DomainSpec *spec = g_new0(DomainSpec, 1);
+
+        spec->limits = limit_settings_new();
+        spec->devices = device_list_new();
+        spec->processes = g_ptr_array_new_with_free_func((GDestroyNotify) process_free);
+        return spec;
+}
+
+void domain_spec_free(DomainSpec *spec) {
+        if (!spec)
+                return;
+        g_free(spec->driver);
+        g_free(spec->name);
+        g_clear_pointer(&spec->limits, g_array_unref);
+        g_clear_pointer(&spec->devices, g_ptr_array_unref);
+        g_clear_pointer(&spec->processes, g_ptr_array_unref);
+        g_free(spec);
+}
+
+static Domain *domain_alloc(Driver *driver, const char *name, Group *group) {
+        Domain *domain = g_new0(Domain, 1);
+
+        domain->driver = driver;
+        domain->name = g_strdup(name);
+        domain->group = group;
+        domain->events_watch = -1;
+        return domain;
+}
+
+void domain_free(Domain *domain) {
+        if (!domain)
+                return;
+        watch_remove(domain->driver->tree->watch, domain->events_watch);
+        removal_finish_all(g_steal_pointer(&domain->removals), NULL);
+        group_free(domain->group);
+        g_clear_pointer(&domain->devices, g_ptr_array_unref);
+        g_free(domain->name);
+        g_free(domain);
+}
+
+/* Nobody knows yet of a domain that is still being made. */
+static void changed(Domain *domain, const char *property) {
+        Tree *tree = domain->driver->tree;
+
+        if (g_hash_table_lookup(domain->driver->domains, domain->name) == domain)
+                tree->listener->domain_changed(domain, property, tree->userdata);
+}
+
+void domain_forget(Domain *domain) {
+        Driver *driver = domain->driver;
+        Tree *tree = driver->tree;
+        g_autofree char *name = g_strdup(domain->name);
+
+        seal_forget_domain(driver->seal, group_id(domain->group));
+        g_hash_table_remove(driver->domains, name);
+        tree->n_domains--;
+        tree->listener->domain_removed(driver->name, name, tree->userdata);
+}
+
+/* ---- state ---- */
+
+const char *domain_state_name(DomainState state) {
+        static const char *const names[] = { "empty", "running", "frozen" };
+
+        return names[state];
+}
+
+DomainState domain_refresh_state(Domain *domain) {
+        DomainState old = domain->state;
+        bool populated, frozen;
+
+        if (!group_read_events(domain->group, &populated, &frozen, NULL))
+                return old;
+        domain->state = frozen ? DOMAIN_FROZEN : populated ? DOMAIN_RUNNING : DOMAIN_EMPTY;
+        if (domain->state != old)
+                changed(domain, "State");
+        return domain->state;
+}
+
+static void on_events(uint32_t mask, const char *name, void *userdata) {
+        Domain *domain = userdata;
+        g_autoptr(GError) error = NULL;
+        bool populated, frozen;
+        GSList *removals;
+
+        domain_refresh_state(domain);
+        if (!domain->removals || !group_read_events(domain->group, &populated, &frozen, NULL) || populated)
+                return;
+        removals = g_steal_pointer(&domain->removals);
+        if (group_remove(domain->group, &error))
+                domain_forget(domain);
+        removal_finish_all(removals, error);
+}
+
+static bool follow(Domain *domain, GError **error) {
+        domain->events_watch = watch_add(domain->driver->tree->watch, group_fd(domain->group), "cgroup.events",
+                                         IN_MODIFY, on_events, domain, error);
+        return domain->events_watch >= 0;
+}
+
+/* ---- devices ---- */
+
+static bool write_devices(Domain *domain, const GPtrArray *devices, GError **error) {
+        g_autofree char *text = device_list_serialize(devices);
+
+        return group_set_attribute(domain->group, "devices", text, error);
+}
+
+/* The keys whose access differs between two lists, with the new access. */
+static GArray *difference(const GPtrArray *before, const GPtrArray *after) {
+        g_autoptr(GArray) old = device_list_rules(before), new = device_list_rules(after);
+        GArray *changes = g_array_new(false, false, sizeof(DeviceRule));
+        unsigned i = 0, j = 0;
+
+        while (i < old->len || j < new->len) {
+                const DeviceRule *a = i < old->len ? &g_array_index(old, DeviceRule, i) : NULL;
+                const DeviceRule *b = j < new->len ? &g_array_index(new, DeviceRule, j) : NULL;
+                int order = !a ? 1 : !b ? -1 : device_compare(&a->device, &b->device);
+                DeviceRule change = { order > 0 ? b->device : a->device, order >= 0 ? b->access : 0 };
+
+                if (order != 0 || a->access != b->access)
+                        g_array_append_val(changes, change);
+                i += order <= 0;
+                j += order >= 0;
+        }
+        return changes;
+}
+
+/* One key changes in place; several change in one step by a new list. */
+static bool enforce(Domain *domain, const GPtrArray *before, const GPtrArray *after, GError **error) {
+        g_autoptr(GArray) changes = difference(before, after), rules = NULL;
+        uint64_t id = group_id(domain->group);
+
+        if (changes->len == 0)
+                return true;
+        if (changes->len == 1) {
+                const DeviceRule *change = &g_array_index(changes, DeviceRule, 0);
+
+                return seal_set_rule(domain->driver->seal, id, &change->device, change->access, error);
+        }
+        rules = device_list_rules(after);
+        return seal_set_rules(domain->driver->seal, id, rules, error);
+}
+
+/* The kernel is changed first: a crash in between leaves a map that the next start narrows to what is recorded. */
+static bool replace_devices(Domain *domain, GPtrArray *devices, GError **error) {
+        if (!enforce(domain, domain->devices, devices, error))
+                return false;
+        if (!write_devices(domain, devices, error)) {
+                g_autoptr(GError) cause = NULL;
+
+                if (!enforce(domain, devices, domain->devices, &cause))
+                        g_warning("domain \"%s\": its devices cannot be put back: %s", domain->name, cause->message);
+                return false;
+        }
+        g_ptr_array_unref(domain->devices);
+        domain->devices = g_ptr_array_ref(devices);
+        changed(domain, "DeviceAllow");
+        changed(domain, "EffectiveDevices");
+        return true;
+}
+
+bool domain_set_devices(Domain *domain, GPtrArray *devices, GError **error) {
+        return driver_check_ceiling(domain->driver, devices, error) && replace_devices(domain, devices, error);
+}
+
+bool domain_allow_devices(Domain *domain, const GPtrArray *devices, GError **error) {
+        g_autoptr(GPtrArray) sum = NULL;
+
+        if (!driver_check_ceiling(domain->driver, devices, error))
+                return false;
+        sum = device_list_union(domain->devices, devices, error);
+        return sum && replace_devices(domain, sum, error);
+}
+
+bool domain_revoke_devices(Domain *domain, const GPtrArray *devices, GError **error) {
+        g_autoptr(GPtrArray) rest = device_list_revoke(domain->devices, devices, error);
+
+        return rest && replace_devices(domain, rest, error);
+}
+
+/* ---- creating ---- */
+
+static bool write_attributes(Domain *domain, GError **error) {
+        g_autofree char *owner = g_strdup_printf("%u", (unsigned) domain->owner);
+
+        /* The kind comes last: a group without it was never finished. */
+        return group_set_attribute(domain->group, "owner", owner, error) &&
+               write_devices(domain, domain->devices, error) &&
+               group_set_attribute(domain->group, "kind", KIND, error);
+}
+
+static bool set_up(Domain *domain, const DomainSpec *spec, GError **error) {
+        g_autoptr(GArray) rules = device_list_rules(spec->devices);
+
+        return group_write_limits(domain->group, spec->limits, error) &&
+               seal_set_rules(domain->driver->seal, group_id(domain->group), rules, error) &&
+               follow(domain, error) && write_attributes(domain, error) &&
+               domain_attach(domain, spec->processes, error);
+}
+
+static bool check_new(Driver *driver, const DomainSpec *spec, GError **error) {
+        if (g_hash_table_contains(driver->domains, spec->name))
+                return cordon_fail(error, CORDON_ERROR_ALREADY_EXISTS, "domain \"%s\" of driver \"%s\" exists already",
+                                   spec->name, spec->driver);
+        if (driver->removals)
+                return cordon_fail(error, CORDON_ERROR_BUSY, "driver \"%s\" is being removed", spec->driver);
+        if (g_hash_table_size(driver->domains) >= driver->max_domains)
+                return cordon_fail(error, CORDON_ERROR_QUOTA_EXCEEDED,
+                                   "driver \"%s\" has %u domains, and MaxDomains=%u allows no more", spec->driver,
+                                   g_hash_table_size(driver->domains), driver->max_domains);
+        return driver_check_ceiling(driver, spec->devices, error);
+}
+
+Domain *domain_create(Tree *tree, const DomainSpec *spec, uid_t owner, GError **error) {
+        Driver *driver = tree_find_driver(tree, spec->driver, error);
+        Domain *domain;
+        Group *group;
+
+        if (!driver || !check_new(driver, spec, error))
+                return NULL;
+        group = group_make(driver->group, spec->name, error);
+        if (!group)
+                return NULL;
+
+        domain = domain_alloc(driver, spec->name, group);
+        domain->owner = owner;
+        domain->devices = g_ptr_array_ref(spec->devices);
+        if (!set_up(domain, spec, error)) {
+                g_autoptr(GError) cause = NULL;
+
+                if (!group_remove(group, &cause))
+                        g_warning("domain \"%s\" cannot be undone: %s", spec->name, cause->message);
+                seal_forget_domain(driver->seal, group_id(group));
+                domain_free(domain);
+                return NULL;
+        }
+        g_hash_table_insert(driver->domains, domain->name, domain);
+        tree->n_domains++;
+        tree->listener->domain_added(domain, tree->userdata);
+        return domain;
+}
+
+/* ---- loading ---- */
+
+static bool read_attributes(Domain *domain, GError **error) {
+        g_autofree char *owner = group_get_attribute(domain->group, "owner", NULL);
+        g_autofree char *devices = group_get_attribute(domain->group, "devices", NULL);
+        guint64 uid;
+
+        if (!owner || !g_ascii_string_to_unsigned(owner, 10, 0, UINT32_MAX - 1, &uid, NULL) || !devices ||
+            !(domain->devices = device_list_deserialize(devices)))
+                return cordon_fail(error, CORDON_ERROR_KERNEL_REFUSED, "%s: its attributes are damaged",
+                                   group_path(domain->group));
+        domain->owner = uid;
+        return true;
+}
+
+/*
+ * An earlier daemon may have ended between changing the kernel's list and recording it. What the kernel has beyond the
+ * record was never acknowledged: it is taken away. What it lacks stays away.
+ */
+static bool narrow(Domain *domain, GError **error) {
+        Seal *seal = domain->driver->seal;
+        uint64_t id = group_id(domain->group);
+        g_autoptr(GArray) rules = seal_read_rules(seal, id, error);
+
+        if (!rules)
+                return false;
+        for (unsigned i = 0; i < rules->len; i++) {
+                const DeviceRule *rule = &g_array_index(rules, DeviceRule, i);
+                uint32_t granted = device_list_access(domain->devices, &rule->device);
+
+                if ((rule->access & ~granted) == 0)
+                        continue;
+                g_warning("domain \"%s\" had more devices than were granted; narrowing", domain->name);
+                if (!seal_set_rule(seal, id, &rule->device, rule->access & granted, error))
+                        return false;
+        }
+        return true;
+}
+
+/* A group of an unfinished creation: nobody was told of it. */
+static void drop_unfinished(Group *group) {
+        g_autoptr(GError) cause = NULL;
+
+        if (group_remove(group, &cause))
+                g_message("%s was never finished; removed", group_path(group));
+        else
+                g_warning("%s was never finished and stays, without any device: %s", group_path(group), cause->message);
+}
+
+Domain *domain_load(Driver *driver, const char *name, GError **error) {
+        g_autoptr(Group) group = group_open(driver->group, name, error);
+        g_autofree char *kind = NULL;
+        Domain *domain;
+
+        if (!group)
+                return NULL;
+        kind = group_get_attribute(group, "kind", NULL);
+        if (g_strcmp0(kind, KIND) != 0) {
+                drop_unfinished(group);
+                return NULL;
+        }
+
+        domain = domain_alloc(driver, name, g_steal_pointer(&group));
+        if (!read_attributes(domain, error) || !narrow(domain, error) || !follow(domain, error)) {
+                domain_free(domain);
+                return NULL;
+        }
+        g_hash_table_insert(driver->domains, domain->name, domain);
+        driver->tree->n_domains++;
+        domain_refresh_state(domain);
+        return domain;
+}
+
+/* ---- limits, processes ---- */
+
+bool domain_set_limits(Domain *domain, const GArray *settings, GError **error) {
+        if (!group_write_limits(domain->group, settings, error))
+                return false;
+        for (unsigned i = 0; i < settings->len; i++)
+                changed(domain, g_array_index(settings, LimitSetting, i).limit->name);
+        return true;
+}
+
+/* Where the process is now; refused when it cannot be confined or is another domain's. */
+static bool check_process(Domain *domain, const Process *process, char **ret_group, GError **error) {
+        g_autofree char *group = process_group(process, error);
+        Tree *tree = domain->driver->tree;
+        Domain *other;
+
+        if (!group)
+                return false;
+        if (process->pid == 1 || process->pid == getpid() || process_is_kernel_thread(process, NULL))
+                return cordon_fail(error, CORDON_ERROR_INVALID_PROPERTY, "process %d cannot be confined: it is %s",
+                                   (int) process->pid,
+                                   process->pid == 1          ? "the first process of the system" :
+                                   process->pid == getpid() ? "Cordon itself" : "a kernel thread");
+        other = tree_find_domain_by_path(tree, group);
+        if (other && other != domain)
+                return cordon_fail(error, CORDON_ERROR_BUSY, "process %d is in domain \"%s\" of driver \"%s\" already",
+                                   (int) process->pid, other->name, other->driver->name);
+        *ret_group = g_steal_pointer(&group);
+        return true;
+}
+
+/*
+ * The kernel moves by number. The pidfd was opened before and is alive after: so the number meant this process all
+ * along.
+ */
+static bool move(Domain *domain, const Process *process, GError **error) {
+        if (!group_attach(domain->group, process->pid, error))
+                return false;
+        if (!process_is_alive(process))
+                return cordon_fail(error, CORDON_ERROR_NO_SUCH_PROCESS, "process %d ended while it was moved",
+                                   (int) process->pid);
+        return true;
+}
+
+bool domain_attach(Domain *domain, const GPtrArray *processes, GError **error) {
+        g_autoptr(GPtrArray) groups = g_ptr_array_new_with_free_func(g_free);
+        unsigned n = 0;
+
+        if (domain->removals || domain->driver->removals)
+                return cordon_fail(error, CORDON_ERROR_BUSY, "domain \"%s\" is being removed", domain->name);
+        for (unsigned i = 0; i < processes->len; i++) {
+                char *group = NULL;
+
+                if (!check_process(domain, processes->pdata[i], &group, error))
+                        return false;
+                g_ptr_array_add(groups, group);
+        }
+        while (n < processes->len && move(domain, processes->pdata[n], error))
+                n++;
+        if (n == processes->len) {
+                if (n > 0)
+                        domain_refresh_state(domain);
+                return true;
+        }
+        while (n-- > 0) {
+                const Process *process = processes->pdata[n];
+                g_autoptr(GError) cause = NULL;
+
+                if (!group_return(process->pid, groups->pdata[n], &cause) && process_is_alive(process))
+                        g_warning("process %d stays in domain \"%s\": %s", (int) process->pid, domain->name,
+                                  cause->message);
+        }
+        return false;
+}
+
+/* Signals everything that is there now and was not signalled yet; *ret_new counts. */
+static bool signal_round(Domain *domain, int signal, GHashTable *seen, unsigned *ret_new, GError **error) {
+        g_autoptr(GArray) processes = group_processes(domain->group, error);
+
+        *ret_new = 0;
+        if (!processes)
+                return false;
+        for (unsigned i = 0; i < processes->len; i++) {
+                pid_t pid = g_array_index(processes, GroupProcess, i).pid;
+                g_autoptr(Process) process = NULL;
+                g_autofree char *group = NULL;
+
+                if (!g_hash_table_add(seen, GINT_TO_POINTER(pid)))
+                        continue;
+                (*ret_new)++;
+                process = process_open(pid, NULL);
+                group = process ? process_group(process, NULL) : NULL;
+                /* Gone, or its number is somebody else's by now. */
+                if (!group || tree_find_domain_by_path(domain->driver->tree, group) != domain)
+                        continue;
+                if (syscall(SYS_pidfd_send_signal, process->fd, signal, NULL, 0) < 0 && errno != ESRCH)
+                        return cordon_fail(error, CORDON_ERROR_KERNEL_REFUSED, "process %d: signal %d: %s", (int) pid,
+                                           signal, g_strerror(errno));
+        }
+        return true;
+}
+
+bool domain_kill(Domain *domain, int signal, GError **error) {
+        g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
+        unsigned new = 1;
+
+        if (signal == SIGKILL)
+                return group_kill(domain->group, error);
+        for (unsigned round = 0; new > 0; round++) {
+                if (round == SIGNAL_ROUNDS_MAX)
+                        return cordon_fail(error, CORDON_ERROR_BUSY,
+                                           "domain \"%s\" forks faster than it can be signalled: %u processes got "
+                                           "signal %d, some did not", domain->name, g_hash_table_size(seen), signal);
+                if (!signal_round(domain, signal, seen, &new, error))
+                        return false;
+        }
+        return true;
+}
+
+/* ---- removing ---- */
+
+void domain_remove(Domain *domain, bool kill, TreeDone done, void *userdata) {
+        g_autoptr(GError) error = NULL;
+        bool populated, frozen;
+
+        if (!group_read_events(domain->group, &populated, &frozen, &error))
+                ;
+        else if (!populated) {
+                if (group_remove(domain->group, &error))
+                        domain_forget(domain);
+        } else if (!kill)
+                cordon_fail(&error, CORDON_ERROR_BUSY, "domain \"%s\" of driver \"%s\" holds processes", domain->name,
+                            domain->driver->name);
+        else if (group_kill(domain->group, &error)) {
+                removal_add(&domain->removals, domain->driver->tree, group_path(domain->group), done, userdata);
+                return;
+        }
+        done(error, userdata);
+}

@@ -1,0 +1,317 @@
+#include "driver.h"
+
+#include <string.h>
+#include <sys/inotify.h>
+
+#include "domain.h"
+#include "error.h"
+#include "removal.h"
+
+#define KIND "driver"
+
+DriverSpec *driver_spec_new(void) {
+        DriverSpec *spec = g_new0(DriverSpec, 1);
+
+        spec->limits = limit_settings_new();
+        return spec;
+}
+
+void driver_spec_free(DriverSpec *spec) {
+        if (!spec)
+                return;
+        g_free(spec->name);
+        g_clear_pointer(&spec->limits, g_array_unref);
+        g_clear_pointer(&spec->ceiling, g_ptr_array_unref);
+        g_free(spec);
+}
+
+static void free_domain(void *domain) {
+        domain_free(domain);
+}
+
+static Driver *driver_alloc(Tree *tree, const char *name, Group *group) {
+        Driver *driver = g_new0(Driver, 1);
+
+        driver->tree = tree;
+        driver->name = g_strdup(name);
+        driver->group = group;
+        driver->events_watch = driver->directory_watch = -1;
+        driver->max_domains = DRIVER_DOMAINS_MAX;
+        driver->domains = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, free_domain);
+        return driver;
+}
+
+void driver_free(Driver *driver) {
+        if (!driver)
+                return;
+        g_hash_table_unref(driver->domains);
+        watch_remove(driver->tree->watch, driver->events_watch);
+        watch_remove(driver->tree->watch, driver->directory_watch);
+        removal_finish_all(g_steal_pointer(&driver->removals), NULL);
+        seal_free(driver->seal);
+        group_free(driver->group);
+        g_clear_pointer(&driver->ceiling, g_ptr_array_unref);
+        g_free(driver->name);
+        g_free(driver);
+}
+
+/* ---- following the kernel ---- */
+
+static void remove_now(Driver *driver, GError **error) {
+        g_autoptr(GList) domains = g_hash_table_get_values(driver->domains);
+        g_autofree char *name = g_strdup(driver->name);
+        Tree *tree = driver->tree;
+
+        for (GList *item = domains; item; item = item->next) {
+                Domain *domain = item->data;
+
+                if (!group_remove(domain->group, error))
+                        return;
+                domain_forget(domain);
+        }
+        if (!group_remove(driver->group, error))
+                return;
+        g_hash_table_remove(tree->drivers, name);
+        tree->listener->driver_removed(name, tree->userdata);
+}
+
+static void on_events(uint32_t mask, const char *name, void *userdata) {
+        Driver *driver = userdata;
+        g_autoptr(GError) error = NULL;
+        bool populated, frozen;
+        GSList *removals;
+
+        if (!driver->removals || !group_read_events(driver->group, &populated, &frozen, NULL) || populated)
+                return;
+        removals = g_steal_pointer(&driver->removals);
+        remove_now(driver, &error);
+        removal_finish_all(removals, error);
+}
+
+/* A domain's directory is gone: by us, and then it is forgotten already, or by somebody behind our back. */
+static void on_directory(uint32_t mask, const char *name, void *userdata) {
+        Driver *driver = userdata;
+        Domain *domain = name ? g_hash_table_lookup(driver->domains, name) : NULL;
+        g_autoptr(Group) group = domain ? group_open(driver->group, name, NULL) : NULL;
+
+        if (!domain || (group && group_id(group) == group_id(domain->group)))
+                return;
+        g_warning("domain \"%s\" of driver \"%s\" was removed by somebody else", name, driver->name);
+        domain_forget(domain);
+}
+
+static bool follow(Driver *driver, GError **error) {
+        Watch *watch = driver->tree->watch;
+        int fd = group_fd(driver->group);
+
+        driver->events_watch = watch_add(watch, fd, "cgroup.events", IN_MODIFY, on_events, driver, error);
+        if (driver->events_watch < 0)
+                return false;
+        driver->directory_watch = watch_add(watch, fd, ".", IN_DELETE | IN_ONLYDIR, on_directory, driver, error);
+        return driver->directory_watch >= 0;
+}
+
+/* ---- creating, loading, changing ---- */
+
+static bool write_attributes(Driver *driver, GError **error) {
+        g_autofree char *owner = g_strdup_printf("%u", (unsigned) driver->owner);
+        g_autofree char *max_domains = g_strdup_printf("%u", driver->max_domains);
+        g_autofree char *ceiling = device_list_serialize(driver->ceiling);
+
+        /* The kind comes last: a group without it was never finished. */
+        return group_set_attribute(driver->group, "owner", owner, error) &&
+               group_set_attribute(driver->group, "max-domains", max_domains, error) &&
+               group_set_attribute(driver->group, "ceiling", ceiling, error) &&
+               group_set_attribute(driver->group, "kind", KIND, error);
+}
+
+static bool set_up(Driver *driver, const DriverSpec *spec, GError **error) {
+        driver->seal = seal_new(driver->group, error);
+        return driver->seal && group_enable_controllers(driver->group, error) &&
+               group_write_limits(driver->group, spec->limits, error) && follow(driver, error) &&
+               write_attributes(driver, error);
+}
+
+Driver *driver_create(Tree *tree, const DriverSpec *spec, uid_t owner, GError **error) {
+        Driver *driver;
+        Group *group;
+
+        if (g_hash_table_contains(tree->drivers, spec->name)) {
+                cordon_fail(error, CORDON_ERROR_ALREADY_EXISTS, "driver \"%s\" exists already", spec->name);
+                return NULL;
+        }
+        group = group_make(tree->group, spec->name, error);
+        if (!group)
+                return NULL;
+
+        driver = driver_alloc(tree, spec->name, group);
+        driver->owner = owner;
+        driver->ceiling = spec->ceiling ? g_ptr_array_ref(spec->ceiling) : device_list_everything();
+        if (spec->max_domains > 0)
+                driver->max_domains = spec->max_domains;
+        if (!set_up(driver, spec, error)) {
+                g_autoptr(GError) cause = NULL;
+
+                if (!group_remove(group, &cause))
+                        g_warning("driver \"%s\" cannot be undone: %s", spec->name, cause->message);
+                driver_free(driver);
+                return NULL;
+        }
+        g_hash_table_insert(tree->drivers, driver->name, driver);
+        tree->listener->driver_added(driver, tree->userdata);
+        return driver;
+}
+
+static bool read_attributes(Driver *driver, GError **error) {
+        g_autofree char *owner = group_get_attribute(driver->group, "owner", NULL);
+        g_autofree char *max_domains = group_get_attribute(driver->group, "max-domains", NULL);
+        g_autofree char *ceiling = group_get_attribute(driver->group, "ceiling", NULL);
+        guint64 uid, maximum;
+
+        if (!owner || !g_ascii_string_to_unsigned(owner, 10, 0, UINT32_MAX - 1, &uid, NULL) || !max_domains ||
+            !g_ascii_string_to_unsigned(max_domains, 10, 1, DRIVER_DOMAINS_MAX, &maximum, NULL) || !ceiling ||
+            !(driver->ceiling = device_list_deserialize(ceiling)))
+                return cordon_fail(error, CORDON_ERROR_KERNEL_REFUSED, "%s: its attributes are damaged",
+                                   group_path(driver->group));
+        driver->owner = uid;
+        driver->max_domains = maximum;
+        return true;
+}
+
+/* A driver without its seal denies nothing: a new one that knows no domain closes it, then the domains are read. */
+static bool find_seal(Driver *driver, GError **error) {
+        g_autoptr(GError) cause = NULL;
+
+        driver->seal = seal_find(driver->group, &cause);
+        if (!driver->seal && cause) {
+                g_propagate_error(error, g_steal_pointer(&cause));
+                return false;
+        }
+        if (driver->seal)
+                return true;
+        g_warning("driver \"%s\" had lost its seal; sealing it again", driver->name);
+        driver->seal = seal_new(driver->group, error);
+        return driver->seal != NULL;
+}
+
+static bool load_domains(Driver *driver, GError **error) {
+        g_autoptr(GPtrArray) names = group_children(driver->group, error);
+
+        if (!names)
+                return false;
+        for (unsigned i = 0; i < names->len; i++) {
+                g_autoptr(GError) cause = NULL;
+
+                if (!domain_load(driver, names->pdata[i], &cause) && cause)
+                        g_warning("domain \"%s\" of driver \"%s\" is left alone: %s", (char *) names->pdata[i],
+                                  driver->name, cause->message);
+        }
+        return true;
+}
+
+Driver *driver_load(Tree *tree, const char *name, GError **error) {
+        g_autoptr(Group) group = group_open(tree->group, name, error);
+        g_autofree char *kind = NULL;
+        Driver *driver;
+
+        if (!group)
+                return NULL;
+        kind = group_get_attribute(group, "kind", NULL);
+        if (g_strcmp0(kind, KIND) != 0)
+                return NULL;
+
+        driver = driver_alloc(tree, name, g_steal_pointer(&group));
+        if (!find_seal(driver, error) || !read_attributes(driver, error) || !follow(driver, error) ||
+            !load_domains(driver, error)) {
+                driver_free(driver);
+                return NULL;
+        }
+        g_hash_table_insert(tree->drivers, driver->name, driver);
+        return driver;
+}
+
+bool driver_check_ceiling(Driver *driver, const GPtrArray *devices, GError **error) {
+        g_autofree char *ceiling = NULL;
+        const DeviceGrant *excess;
+        char access[4];
+
+        if (device_list_covers(driver->ceiling, devices, &excess))
+                return true;
+        ceiling = device_list_describe(driver->ceiling);
+        return cordon_fail(error, CORDON_ERROR_DEVICE_NOT_IN_CEILING,
+                           "device \"%s\" with access \"%s\" exceeds the ceiling of driver \"%s\": %s", excess->what,
+                           device_access_format(excess->access, access), driver->name,
+                           *ceiling ? ceiling : "no device");
+}
+
+/* A ceiling may not sink below what is granted. */
+static bool check_new_ceiling(Driver *driver, const GPtrArray *ceiling, GError **error) {
+        GHashTableIter domains;
+        Domain *domain;
+
+        g_hash_table_iter_init(&domains, driver->domains);
+        while (g_hash_table_iter_next(&domains, NULL, (void **) &domain)) {
+                const DeviceGrant *excess;
+
+                if (!device_list_covers(ceiling, domain->devices, &excess))
+                        return cordon_fail(error, CORDON_ERROR_DEVICE_NOT_IN_CEILING,
+                                           "domain \"%s\" was granted \"%s\", which is not in the new ceiling: "
+                                           "revoke it first", domain->name, excess->what);
+        }
+        return true;
+}
+
+bool driver_update(Driver *driver, const DriverSpec *spec, GError **error) {
+        g_autoptr(GPtrArray) old_ceiling = g_ptr_array_ref(driver->ceiling);
+        uint32_t old_max_domains = driver->max_domains;
+        Tree *tree = driver->tree;
+
+        if (spec->ceiling && !check_new_ceiling(driver, spec->ceiling, error))
+                return false;
+        if (spec->ceiling) {
+                g_ptr_array_unref(driver->ceiling);
+                driver->ceiling = g_ptr_array_ref(spec->ceiling);
+        }
+        if (spec->max_domains > 0)
+                driver->max_domains = spec->max_domains;
+
+        if (!write_attributes(driver, error) || !group_write_limits(driver->group, spec->limits, error)) {
+                g_ptr_array_unref(driver->ceiling);
+                driver->ceiling = g_steal_pointer(&old_ceiling);
+                driver->max_domains = old_max_domains;
+                if (!write_attributes(driver, NULL))
+                        g_warning("driver \"%s\": its attributes cannot be put back", driver->name);
+                return false;
+        }
+
+        if (spec->ceiling)
+                tree->listener->driver_changed(driver, "DeviceCeiling", tree->userdata);
+        if (spec->max_domains > 0)
+                tree->listener->driver_changed(driver, "MaxDomains", tree->userdata);
+        for (unsigned i = 0; i < spec->limits->len; i++)
+                tree->listener->driver_changed(driver, g_array_index(spec->limits, LimitSetting, i).limit->name,
+                                               tree->userdata);
+        return true;
+}
+
+/* ---- removing ---- */
+
+void driver_remove(Driver *driver, bool kill, TreeDone done, void *userdata) {
+        g_autoptr(GError) error = NULL;
+        bool populated, frozen;
+
+        if (!kill && g_hash_table_size(driver->domains) > 0)
+                cordon_fail(&error, CORDON_ERROR_BUSY, "driver \"%s\" has %u domains", driver->name,
+                            g_hash_table_size(driver->domains));
+        else if (!group_read_events(driver->group, &populated, &frozen, &error))
+                ;
+        else if (!populated)
+                remove_now(driver, &error);
+        else if (!kill)
+                cordon_fail(&error, CORDON_ERROR_BUSY, "driver \"%s\" holds processes", driver->name);
+        else if (group_kill(driver->group, &error)) {
+                removal_add(&driver->removals, driver->tree, group_path(driver->group), done, userdata);
+                return;
+        }
+        done(error, userdata);
+}

@@ -1,0 +1,43 @@
+#pragma once
+
+#include "tree.h"
+
+#define DRIVER_DOMAINS_MAX SEAL_DOMAINS_MAX
+
+struct Driver {
+        Tree *tree;
+        char *name;
+        Group *group;
+        Seal *seal;
+        uid_t owner;
+        GPtrArray *ceiling; /* list of devices */
+        uint32_t max_domains;
+        GHashTable *domains; /* name -> Domain */
+        int events_watch, directory_watch;
+        GSList *removals; /* waiting for its processes to end */
+};
+
+/* What CreateDriver or a driver's SetProperties asks for. */
+typedef struct DriverSpec {
+        char *name;
+        GArray *limits;       /* of LimitSetting */
+        GPtrArray *ceiling;   /* NULL: as it was, at first everything */
+        uint32_t max_domains; /* 0: as it was, at first DRIVER_DOMAINS_MAX */
+} DriverSpec;
+
+DriverSpec *driver_spec_new(void);
+void driver_spec_free(DriverSpec *spec);
+
+/* Makes the group, seals it, then sets its limits and publishes it: all of it, or nothing. */
+Driver *driver_create(Tree *tree, const DriverSpec *spec, uid_t owner, GError **error);
+/* Takes over a driver group found in the tree; NULL without an error when it is none. */
+Driver *driver_load(Tree *tree, const char *name, GError **error);
+bool driver_update(Driver *driver, const DriverSpec *spec, GError **error);
+/* BUSY when it has domains and `kill` is false; else kills what is in them and removes them all. */
+void driver_remove(Driver *driver, bool kill, TreeDone done, void *userdata);
+void driver_free(Driver *driver);
+
+/* Fails with DEVICE_NOT_IN_CEILING naming the device. */
+bool driver_check_ceiling(Driver *driver, const GPtrArray *devices, GError **error);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(DriverSpec, driver_spec_free)

@@ -1,0 +1,59 @@
+#include "kernel-file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "error.h"
+#include "fd.h"
+
+static int open_beneath(int dir, const char *path, int flags) {
+        struct open_how how = {
+                .flags = flags | O_CLOEXEC,
+                .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV,
+        };
+        int fd = syscall(SYS_openat2, dir, path, &how, sizeof(how));
+
+        return fd < 0 ? -errno : fd;
+}
+
+int kernel_file_open_directory(int dir, const char *path) {
+        return open_beneath(dir, path, O_RDONLY | O_DIRECTORY);
+}
+
+int kernel_file_read(int dir, const char *name, char **ret_text) {
+        autoclose int fd = open_beneath(dir, name, O_RDONLY);
+        g_autoptr(GString) text = NULL;
+        char buffer[4096];
+        ssize_t n;
+
+        if (fd < 0)
+                return fd;
+        text = g_string_new(NULL);
+        while ((n = read(fd, buffer, sizeof(buffer))) > 0)
+                g_string_append_len(text, buffer, n);
+        if (n < 0)
+                return -errno;
+        *ret_text = g_string_free(g_steal_pointer(&text), false);
+        return 0;
+}
+
+int kernel_file_write(int dir, const char *name, const char *text) {
+        autoclose int fd = open_beneath(dir, name, O_WRONLY);
+
+        if (fd < 0)
+                return fd;
+        return write(fd, text, strlen(text)) < 0 ? -errno : 0;
+}
+
+bool kernel_file_fail(GError **error, const char *group, const char *name, const char *value, int negative_errno) {
+        const char *separator = name ? "/" : "";
+
+        if (!value)
+                return cordon_fail(error, CORDON_ERROR_KERNEL_REFUSED, "%s%s%s: %s", group, separator,
+                                   name ? name : "", g_strerror(-negative_errno));
+        return cordon_fail(error, CORDON_ERROR_KERNEL_REFUSED, "%s%s%s: the kernel refused \"%s\": %s", group,
+                           separator, name ? name : "", value, g_strerror(-negative_errno));
+}

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+
+/*
+ * Small files of the kernel's, always beneath a directory descriptor. On failure errno is set and returned negative:
+ * the caller knows what the file means and words the error.
+ */
+int kernel_file_open_directory(int dir, const char *path); /* beneath `dir`, following no link; returns a descriptor */
+int kernel_file_read(int dir, const char *name, char **ret_text);
+int kernel_file_write(int dir, const char *name, const char *text);
+/* KERNEL_REFUSED naming file, value (may be NULL) and reason; returns false. */
+bool kernel_file_fail(GError **error, const char *group, const char *name, const char *value, int negative_errno);

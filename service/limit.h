@@ -1,0 +1,63 @@
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * The limits, as values. One table row per limit drives parsing, bounds, the kernel file, the D-Bus type, the
+ * read-back and the documentation: adding a limit is adding a row (and its place in dbus/ *.xml, which a test compares).
+ * Names, types and meaning are systemd's (systemd.resource-control(5), org.freedesktop.systemd1(5)).
+ */
+#define LIMIT_INFINITY UINT64_MAX
+
+typedef enum LimitFormat {
+        LIMIT_FORMAT_NUMBER,  /* "N" or "max" */
+        LIMIT_FORMAT_QUOTA,   /* the first word of cpu.max, which is per period, as time per second */
+        LIMIT_FORMAT_DEFAULT, /* the line "default N" */
+        LIMIT_FORMAT_LIST,    /* "0-3,7" */
+} LimitFormat;
+
+typedef struct Limit {
+        const char *name;       /* of the property */
+        const char *signature;  /* D-Bus type: "t" or "s" */
+        const char *controller; /* cgroup v2 controller that must be there */
+        const char *file;       /* cgroup v2 interface file */
+        LimitFormat format;
+        uint64_t min, max;      /* of numbers, besides infinity */
+        bool infinity;          /* whether infinity is a value */
+        const char *unit;
+} Limit;
+
+typedef struct LimitValue {
+        uint64_t number;
+        char *text; /* of the "s" limits; NULL for others */
+} LimitValue;
+
+/* A limit and the value asked for, in the order of the table, each limit once. */
+typedef struct LimitSetting {
+        const Limit *limit;
+        LimitValue value;
+} LimitSetting;
+
+extern const Limit limits[];
+extern const size_t n_limits;
+
+const Limit *limit_find(const char *name);
+
+/* Checks bounds and syntax. Fails with INVALID_PROPERTY, naming the limit, the value and what is allowed. */
+bool limit_validate(const Limit *limit, const LimitValue *value, GError **error);
+/*
+ * What to write into the file for `value`; `old` is what the file holds now (a quota keeps its period).
+ */
+char *limit_format(const Limit *limit, const LimitValue *value, const char *old);
+/* The value that the file's contents mean; false when they cannot be understood. The value is to be cleared. */
+bool limit_parse(const Limit *limit, const char *contents, LimitValue *ret_value);
+void limit_value_clear(LimitValue *value);
+
+/* An array of LimitSetting that clears its elements. */
+GArray *limit_settings_new(void);
+/* Adds in the table's order; takes the value. A limit that is there already fails with INVALID_PROPERTY. */
+bool limit_settings_add(GArray *settings, const Limit *limit, LimitValue *value, GError **error);
+/* "MemoryMax=1048576 TasksMax=infinity": for people and polkit rules. */
+char *limit_settings_describe(const GArray *settings);

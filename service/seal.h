@@ -1,0 +1,40 @@
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "device.h"
+#include "group.h"
+
+/*
+ * The seal of one driver group (DESIGN.md, section 3): the program attached to it and the maps it decides by. Both
+ * belong to the kernel as long as the group exists; a Seal only holds descriptors, and letting it go changes nothing
+ * that is enforced.
+ */
+typedef struct Seal Seal;
+
+/* Loads the program and attaches it. The group must hold no domain yet. Fails with SEAL_FAILED. */
+Seal *seal_new(Group *driver, GError **error);
+/*
+ * Finds the seal of a driver made by an earlier daemon. A program of another version is replaced in one step and goes
+ * on with the old one's maps. NULL without an error when the driver has none.
+ */
+Seal *seal_find(Group *driver, GError **error);
+void seal_free(Seal *seal);
+
+/* Asks the kernel whether the program is attached to the driver group now. */
+bool seal_is_attached(Seal *seal, Group *driver);
+
+/* Gives a domain exactly `rules` (GArray of DeviceRule), in one step; a domain without rules gets no device at all. */
+bool seal_set_rules(Seal *seal, uint64_t domain, const GArray *rules, GError **error);
+/* One rule of a domain; access 0 takes it out. */
+bool seal_set_rule(Seal *seal, uint64_t domain, const struct seal_device *device, uint32_t access, GError **error);
+/* GArray of DeviceRule as the kernel has them, sorted; of a domain unknown to the seal, empty. */
+GArray *seal_read_rules(Seal *seal, uint64_t domain, GError **error);
+void seal_forget_domain(Seal *seal, uint64_t domain);
+
+/* How often the domain was refused a device. */
+uint64_t seal_read_refusals(Seal *seal, uint64_t domain);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Seal, seal_free)

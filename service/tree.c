@@ -1,0 +1,120 @@
+#include "tree.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/inotify.h>
+
+#include "domain.h"
+#include "driver.h"
+#include "error.h"
+
+/* Two daemons must not write one tree: a new one waits here while the old one finishes what was asked of it. */
+static bool lock(Group *group, GError **error) {
+        if (flock(group_fd(group), LOCK_EX | LOCK_NB) == 0)
+                return true;
+        if (errno == EWOULDBLOCK) {
+                g_message("%s: waiting for another daemon to end", group_path(group));
+                if (flock(group_fd(group), LOCK_EX) == 0)
+                        return true;
+        }
+        return cordon_fail(error, CORDON_ERROR_KERNEL_REFUSED, "%s: cannot lock: %s", group_path(group),
+                           g_strerror(errno));
+}
+
+static bool load(Tree *tree, GError **error) {
+        g_autoptr(GPtrArray) names = group_children(tree->group, error);
+
+        if (!names)
+                return false;
+        for (unsigned i = 0; i < names->len; i++) {
+                g_autoptr(GError) cause = NULL;
+
+                /* One driver that cannot be taken over stays as it is, sealed; the others go on. */
+                if (!driver_load(tree, names->pdata[i], &cause) && cause)
+                        g_warning("driver \"%s\" is left alone: %s", (char *) names->pdata[i], cause->message);
+        }
+        return true;
+}
+
+static void free_driver(void *driver) {
+        driver_free(driver);
+}
+
+Tree *tree_new(sd_event *event, const char *path, bool create, const TreeListener *listener, void *userdata,
+               GError **error) {
+        g_autoptr(Tree) tree = g_new0(Tree, 1);
+
+        tree->event = sd_event_ref(event);
+        tree->listener = listener;
+        tree->userdata = userdata;
+        tree->drivers = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, free_driver);
+        tree->group = group_open_root(path, create, error);
+        if (!tree->group || !lock(tree->group, error) || !group_enable_controllers(tree->group, error))
+                return NULL;
+        tree->watch = watch_new(event, error);
+        if (!tree->watch || !load(tree, error))
+                return NULL;
+        return g_steal_pointer(&tree);
+}
+
+void tree_free(Tree *tree) {
+        if (!tree)
+                return;
+        g_hash_table_unref(tree->drivers);
+        watch_free(tree->watch);
+        group_free(tree->group);
+        sd_event_unref(tree->event);
+        g_free(tree);
+}
+
+Driver *tree_find_driver(Tree *tree, const char *name, GError **error) {
+        Driver *driver = g_hash_table_lookup(tree->drivers, name);
+
+        if (!driver)
+                cordon_fail(error, CORDON_ERROR_NO_SUCH_DRIVER, "there is no driver \"%s\"", name);
+        return driver;
+}
+
+Domain *tree_find_domain(Tree *tree, const char *driver_name, const char *name, GError **error) {
+        Driver *driver = tree_find_driver(tree, driver_name, error);
+        Domain *domain = driver ? g_hash_table_lookup(driver->domains, name) : NULL;
+
+        if (driver && !domain)
+                cordon_fail(error, CORDON_ERROR_NO_SUCH_DOMAIN, "driver \"%s\" has no domain \"%s\"", driver_name, name);
+        return domain;
+}
+
+bool tree_contains_path(Tree *tree, const char *path) {
+        const char *top = group_path(tree->group);
+        size_t n = strlen(top);
+
+        return strncmp(path, top, n) == 0 && (path[n] == '/' || path[n] == '\0');
+}
+
+Domain *tree_find_domain_by_path(Tree *tree, const char *path) {
+        g_auto(GStrv) words = NULL;
+
+        if (!tree_contains_path(tree, path))
+                return NULL;
+        words = g_strsplit(path + strlen(group_path(tree->group)), "/", 4); /* "", driver, domain, rest */
+        if (g_strv_length(words) < 3)
+                return NULL;
+        return tree_find_domain(tree, words[1], words[2], NULL);
+}
+
+bool tree_is_idle(Tree *tree) {
+        GHashTableIter drivers;
+        Driver *driver;
+
+        if (tree->n_removals > 0)
+                return false;
+        g_hash_table_iter_init(&drivers, tree->drivers);
+        while (g_hash_table_iter_next(&drivers, NULL, (void **) &driver)) {
+                bool populated, frozen;
+
+                if (!group_read_events(driver->group, &populated, &frozen, NULL) || populated)
+                        return false;
+        }
+        return true;
+}

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include "device.h"
+#include "group.h"
+#include "limit.h"
+#include "seal.h"
+#include "watch.h"
+
+/*
+ * The model: a tree of drivers, each with its domains. The kernel is the database: what these objects say was read
+ * from the kernel at start or written to it since, and a daemon that starts anew finds the same. Everything is looked
+ * up by name, for an object may go between two turns of the main loop.
+ */
+typedef struct Tree Tree;
+typedef struct Driver Driver;
+typedef struct Domain Domain;
+
+/* Called when something has come, changed or gone; `property` is the D-Bus name of what changed. */
+typedef struct TreeListener {
+        void (*driver_added)(Driver *driver, void *userdata);
+        void (*driver_changed)(Driver *driver, const char *property, void *userdata);
+        void (*driver_removed)(const char *name, void *userdata);
+        void (*domain_added)(Domain *domain, void *userdata);
+        void (*domain_changed)(Domain *domain, const char *property, void *userdata);
+        void (*domain_removed)(const char *driver, const char *name, void *userdata);
+} TreeListener;
+
+/* The end of something that takes time; `error` is NULL on success and stays the callee's. */
+typedef void (*TreeDone)(const GError *error, void *userdata);
+
+struct Tree {
+        sd_event *event;
+        Watch *watch;
+        Group *group;
+        GHashTable *drivers; /* name -> Driver */
+        unsigned n_domains;
+        unsigned n_removals; /* under way */
+        const TreeListener *listener;
+        void *userdata;
+};
+
+/*
+ * Opens the tree at `path` below the cgroup2 mount and takes it for this process alone (waiting for an earlier daemon
+ * to end), then reads what is there. `path` is made when it is missing and `create` says so.
+ */
+Tree *tree_new(sd_event *event, const char *path, bool create, const TreeListener *listener, void *userdata,
+               GError **error);
+void tree_free(Tree *tree);
+
+/* NO_SUCH_DRIVER, NO_SUCH_DOMAIN. */
+Driver *tree_find_driver(Tree *tree, const char *name, GError **error);
+Domain *tree_find_domain(Tree *tree, const char *driver, const char *name, GError **error);
+/* The domain to which the group `path` (as in /proc/PID/cgroup) belongs, or NULL. */
+Domain *tree_find_domain_by_path(Tree *tree, const char *path);
+/* Whether a group is in the tree at all. */
+bool tree_contains_path(Tree *tree, const char *path);
+/* Nothing is under way, and no domain holds a process. */
+bool tree_is_idle(Tree *tree);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Tree, tree_free)
