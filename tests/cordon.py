@@ -1,0 +1,289 @@
+"""What the suites share: the service on a private bus, clients of any user, and processes to put into domains.
+
+Values cross the bus as GVariant text, so that a test shows what is sent: bus.call(PATH, DOMAIN, "Kill", "(9,)").
+"""
+import contextlib
+import itertools
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+
+import gi
+
+gi.require_version("Gio", "2.0")
+from gi.repository import Gio, GLib  # noqa: E402
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+NAME = MANAGER = "org.cordon.CgroupManager1"
+DRIVER, DOMAIN = MANAGER + ".Driver", MANAGER + ".Domain"
+PROPERTIES = "org.freedesktop.DBus.Properties"
+ROOT = "/org/cordon/CgroupManager1"
+ERROR = MANAGER + ".Error."
+ACCESS_DENIED = "org.freedesktop.DBus.Error.AccessDenied"
+INTERACTIVE = "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired"
+INFINITY = 18446744073709551615
+ANY = 4294967295
+
+
+class BusError(Exception):
+    """An error reply: `name` without GDBus's decoration, `message` as sent."""
+
+    def __init__(self, name, message):
+        super().__init__(f"{name}: {message}")
+        self.name, self.message = name, message
+
+
+def driver_path(driver):
+    return f"{ROOT}/driver/{escape(driver)}"
+
+
+def domain_path(driver, domain):
+    return f"{driver_path(driver)}/domain/{escape(domain)}"
+
+
+def escape(label):
+    """sd_bus_path_encode(3)."""
+    out = "".join(c if c.isascii() and c.isalpha() or (c.isdigit() and i > 0) else f"_{ord(c):02x}"
+                  for i, c in enumerate(label))
+    return out or "_"
+
+
+class Client:
+    """A connection to the bus from this process, which is root."""
+
+    def __init__(self, address, name=NAME):
+        flags = Gio.DBusConnectionFlags
+        self.name = name
+        self.connection = Gio.DBusConnection.new_for_address_sync(
+            address, flags.AUTHENTICATION_CLIENT | flags.MESSAGE_BUS_CONNECTION, None, None)
+
+    def close(self):
+        with contextlib.suppress(GLib.Error):
+            self.connection.close_sync(None)
+
+    def call(self, path, interface, member, arguments="()", *, interactive=False, timeout=30, fds=None, name=None):
+        """Returns the reply as a tuple of Python values. `fds` are referred to as `handle 0`, `handle 1`…"""
+        flags = Gio.DBusCallFlags.ALLOW_INTERACTIVE_AUTHORIZATION if interactive else Gio.DBusCallFlags.NONE
+        value = GLib.Variant.parse(None, arguments, None, None) if isinstance(arguments, str) else arguments
+        descriptors = Gio.UnixFDList.new_from_array([os.dup(fd) for fd in fds]) if fds else None
+        try:
+            reply, _ = self.connection.call_with_unix_fd_list_sync(
+                name or self.name, path, interface, member, value, None, flags, timeout * 1000, descriptors, None)
+        except GLib.Error as error:
+            raise to_bus_error(error) from None
+        return reply.unpack()
+
+    def get(self, path, interface, name):
+        return self.call(path, PROPERTIES, "Get", f"({interface!r}, {name!r})")[0]
+
+    def get_all(self, path, interface):
+        return self.call(path, PROPERTIES, "GetAll", f"({interface!r},)")[0]
+
+    # The calls that nearly every test makes.
+    def create_driver(self, name, properties="@a{sv} {}", **options):
+        return self.call(ROOT, MANAGER, "CreateDriver", f"({name!r}, {properties})", **options)[0]
+
+    def create_domain(self, driver, name, properties="@a{sv} {}", **options):
+        return self.call(ROOT, MANAGER, "CreateDomain", f"({driver!r}, {name!r}, {properties})", **options)[0]
+
+    def remove_domain(self, driver, name, kill=True, **options):
+        self.call(ROOT, MANAGER, "RemoveDomain", f"({driver!r}, {name!r}, {str(kill).lower()})", **options)
+
+    def remove_driver(self, name, kill=True, **options):
+        self.call(ROOT, MANAGER, "RemoveDriver", f"({name!r}, {str(kill).lower()})", **options)
+
+    def attach(self, driver, name, *pids):
+        self.call(domain_path(driver, name), DOMAIN, "AttachProcesses", f"(@au [{', '.join(map(str, pids))}],)")
+
+    def list_domains(self, driver=""):
+        return self.call(ROOT, MANAGER, "ListDomains", f"({driver!r},)")[0]
+
+    def daemon_pid(self):
+        return self.call("/org/freedesktop/DBus", "org.freedesktop.DBus", "GetConnectionUnixProcessID",
+                         f"({NAME!r},)", name="org.freedesktop.DBus")[0]
+
+
+def to_bus_error(error):
+    name = Gio.DBusError.get_remote_error(error) or f"local:{error.domain}:{error.code}"
+    return BusError(name, error.message.removeprefix(f"GDBus.Error:{name}: "))
+
+
+class UserClient:
+    """The same calls from a process of another user, over a connection of its own. Many may be open at once."""
+
+    def __init__(self, address, uid, gid=None):
+        self.process = subprocess.Popen(
+            ["/usr/bin/python3", __file__, "client", address], user=uid, group=uid if gid is None else gid,
+            extra_groups=[], cwd="/", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.numbers, self.waiting, self.lock = itertools.count(), {}, threading.Lock()
+        self.unique_name = json.loads(self.process.stdout.readline())["name"]
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def _read(self):
+        for line in self.process.stdout:
+            reply = json.loads(line)
+            with self.lock:
+                slot = self.waiting.pop(reply["number"])
+            slot["reply"] = reply
+            slot["event"].set()
+
+    def start(self, path, interface, member, arguments="()", *, interactive=False, timeout=30):
+        """Sends a call and returns at once; finish() waits for the answer."""
+        slot = {"event": threading.Event(), "timeout": timeout}
+        with self.lock:
+            number = next(self.numbers)
+            self.waiting[number] = slot
+        self.process.stdin.write(json.dumps({"number": number, "path": path, "interface": interface, "member": member,
+                                             "arguments": arguments, "interactive": interactive,
+                                             "timeout": timeout}) + "\n")
+        self.process.stdin.flush()
+        return slot
+
+    def finish(self, slot):
+        if not slot["event"].wait(slot["timeout"] + 5):
+            raise TimeoutError("no answer")
+        reply = slot["reply"]
+        if "error" in reply:
+            raise BusError(*reply["error"])
+        return GLib.Variant.parse(None, reply["value"], None, None).unpack()
+
+    def call(self, *arguments, **options):
+        return self.finish(self.start(*arguments, **options))
+
+    create_driver, create_domain = Client.create_driver, Client.create_domain
+    remove_domain, remove_driver, attach = Client.remove_domain, Client.remove_driver, Client.attach
+    get, get_all, list_domains = Client.get, Client.get_all, Client.list_domains
+
+    def close(self):
+        """Leaves the bus, as a client that is killed does."""
+        self.process.kill()
+        self.process.wait()
+
+
+def client_main(address):
+    client, loop = Client(address), GLib.MainLoop()
+    print(json.dumps({"name": client.connection.get_unique_name()}), flush=True)
+
+    def send(request):
+        flags = Gio.DBusCallFlags
+        client.connection.call(
+            NAME, request["path"], request["interface"], request["member"],
+            GLib.Variant.parse(None, request["arguments"], None, None), None,
+            flags.ALLOW_INTERACTIVE_AUTHORIZATION if request["interactive"] else flags.NONE,
+            request["timeout"] * 1000, None, answer, request["number"])
+
+    def answer(connection, result, number):
+        try:
+            print(json.dumps({"number": number, "value": connection.call_finish(result).print_(True)}), flush=True)
+        except GLib.Error as error:
+            error = to_bus_error(error)
+            print(json.dumps({"number": number, "error": [error.name, error.message]}), flush=True)
+
+    def read():
+        for line in sys.stdin:
+            GLib.idle_add(send, json.loads(line))
+        GLib.idle_add(loop.quit)
+
+    threading.Thread(target=read, daemon=True).start()
+    loop.run()
+
+
+class Service:
+    """cordond on a private bus (tools/private-bus), started on the first call as the bus activates it."""
+
+    def __init__(self, *, tree=None, rules=None, daemon_args="--idle 0", wrapper=None, polkit=True, build=None):
+        tree = tree or f"cordon-test-{os.getpid()}-{next(Service.numbers)}"
+        build = build or os.environ.get("CORDON_BUILD", TOP / "build")
+        command = [TOP / "tools/private-bus", "--build", build, "--tree", tree, "--daemon-args", daemon_args]
+        if rules:
+            command += ["--rules", rules]
+        if wrapper:
+            command += ["--wrapper", wrapper]
+        if not polkit:
+            command += ["--no-polkit"]
+        command += ["--", "sh", "-c", 'echo "$DBUS_SYSTEM_BUS_ADDRESS"; echo "$CORDON_BUS_DIR"; exec cat > /dev/null']
+        self.holder = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.address = self.holder.stdout.readline().strip()
+        self.directory = pathlib.Path(self.holder.stdout.readline().strip())
+        assert self.address, "the private bus did not start"
+        self.tree_name, self.group = tree, cgroup2_mount() / tree
+        self.clients = []
+
+    numbers = itertools.count()
+
+    def client(self, uid=0):
+        client = Client(self.address) if uid == 0 else UserClient(self.address, uid)
+        self.clients.append(client)
+        return client
+
+    def log(self):
+        """What cordond has said."""
+        path = self.directory / "logs/cordond.log"
+        return path.read_text() if path.exists() else ""
+
+    def close(self):
+        for client in self.clients:
+            client.close()
+        self.holder.stdin.close()
+        status = self.holder.wait(timeout=60)
+        assert status == 0, f"the private bus ended with {status}"
+        assert not self.group.exists(), f"{self.group} was left behind"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def cgroup2_mount():
+    for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
+        fields = line.split(" ")
+        if fields[fields.index("-") + 1] == "cgroup2":
+            return pathlib.Path(fields[4])
+    raise RuntimeError("no cgroup2 file system is mounted")
+
+
+class Probe:
+    """A process that does what it is told, and says what the kernel answered: 0 or an errno's name.
+
+    probe.open("/dev/fuse", "rw"), probe.mknod("c", 1, 3), probe.enter("nested"), probe.run(ARGV…).
+    """
+
+    def __init__(self, uid=0):
+        self.process = subprocess.Popen(["/usr/bin/python3", TOP / "tests/probe.py"], user=uid, group=uid,
+                                        extra_groups=[], cwd="/", stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True)
+        self.pid = self.process.pid
+
+    def __getattr__(self, operation):
+        return lambda *arguments: self.ask(operation, *arguments)
+
+    def ask(self, operation, *arguments):
+        self.process.stdin.write(json.dumps([operation, *arguments]) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        assert answer, "the probe is gone"
+        return json.loads(answer)
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+if __name__ == "__main__" and sys.argv[1:2] == ["client"]:
+    client_main(sys.argv[2])

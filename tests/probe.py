@@ -1,0 +1,62 @@
+"""The process behind cordon.Probe: reads requests, one JSON list a line, and answers with what the kernel said."""
+import errno
+import json
+import os
+import stat
+import subprocess
+import sys
+import tempfile
+
+MODES = {"r": os.O_RDONLY, "w": os.O_WRONLY, "rw": os.O_RDWR}
+TYPES = {"c": stat.S_IFCHR, "b": stat.S_IFBLK}
+
+
+def answer_of(call, *arguments):
+    try:
+        return call(*arguments) or 0
+    except OSError as error:
+        return errno.errorcode[error.errno]
+
+
+def op_open(path, mode):
+    os.close(os.open(path, MODES[mode] | os.O_NONBLOCK | os.O_NOCTTY))
+
+
+def op_mknod(kind, major, minor):
+    with tempfile.TemporaryDirectory() as directory:
+        os.mknod(directory + "/node", TYPES[kind] | 0o600, os.makedev(major, minor))
+
+
+def op_enter(directory):
+    """Makes a group (an absolute path of its directory) if it is missing, and moves there."""
+    os.makedirs(directory, exist_ok=True)
+    with open(directory + "/cgroup.procs", "w") as file:
+        file.write("0")
+
+
+def op_write(path, text):
+    fd = os.open(path, os.O_WRONLY)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
+def op_group():
+    with open("/proc/self/cgroup") as file:
+        return next(line[3:].strip() for line in file if line.startswith("0::"))
+
+
+def op_fork():
+    """A child that sleeps; its pid."""
+    return subprocess.Popen(["sleep", "1000"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL).pid
+
+
+def op_run(*command):
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return [done.returncode, done.stdout]
+
+
+for line in sys.stdin:
+    operation, *arguments = json.loads(line)
+    print(json.dumps(answer_of(globals()["op_" + operation], *arguments)), flush=True)
