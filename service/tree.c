@@ -107,7 +107,7 @@ bool tree_is_idle(Tree *tree) {
         GHashTableIter drivers;
         Driver *driver;
 
-        if (tree->n_removals > 0)
+        if (tree->n_waiters > 0)
                 return false;
         g_hash_table_iter_init(&drivers, tree->drivers);
         while (g_hash_table_iter_next(&drivers, NULL, (void **) &driver)) {

@@ -39,7 +39,7 @@ struct Tree {
         Group *group;
         GHashTable *drivers; /* name -> Driver */
         unsigned n_domains;
-        unsigned n_removals; /* under way */
+        unsigned n_waiters; /* for the kernel to finish something */
         const TreeListener *listener;
         void *userdata;
 };
