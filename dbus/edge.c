@@ -134,7 +134,15 @@ static void on_domain_removed(const char *driver, const char *name, void *userda
         emit_n_domains(edge, driver);
 }
 
+static void on_seal_changed(void *userdata) {
+        Edge *edge = userdata;
+
+        emit_changed(edge, EDGE_ROOT, EDGE_MANAGER_INTERFACE, "SealStrength");
+        emit_changed(edge, EDGE_ROOT, EDGE_MANAGER_INTERFACE, "SealNotes");
+}
+
 const TreeListener edge_listener = {
+        .seal_changed = on_seal_changed,
         .driver_added = on_driver_added,
         .driver_changed = on_driver_changed,
         .driver_removed = on_driver_removed,

@@ -97,13 +97,21 @@ static int get_tree_group(sd_bus *bus, const char *path, const char *interface, 
 
 static int get_seal_strength(sd_bus *bus, const char *path, const char *interface, const char *property,
                              sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        return sd_bus_message_append(reply, "s", "devices");
+        Edge *edge = userdata;
+
+        return sd_bus_message_append(reply, "s", tree_seal_is_guarded(edge->tree, NULL) ? "guarded" : "devices");
 }
 
 static int get_seal_notes(sd_bus *bus, const char *path, const char *interface, const char *property,
                           sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        return sd_bus_message_append(reply, "as", 1,
-                                     "This version has no guard: root inside a domain can move itself out of it.");
+        Edge *edge = userdata;
+        g_autofree char *note = NULL;
+        const char *problem;
+
+        if (tree_seal_is_guarded(edge->tree, &problem))
+                return sd_bus_message_append(reply, "as", 0);
+        note = g_strdup_printf("No guard: root inside a domain can move itself out of it (%s).", problem);
+        return sd_bus_message_append(reply, "as", 1, note);
 }
 
 static int get_n_drivers(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -264,8 +272,8 @@ static const Property manager_properties[] = {
         { "Hierarchy", "s", get_hierarchy, CONST },
         { "Controllers", "as", get_controllers, CONST },
         { "ControlGroup", "s", get_tree_group, CONST },
-        { "SealStrength", "s", get_seal_strength, CONST },
-        { "SealNotes", "as", get_seal_notes, CONST },
+        { "SealStrength", "s", get_seal_strength, CHANGES },
+        { "SealNotes", "as", get_seal_notes, CHANGES },
         { "NDrivers", "u", get_n_drivers, CHANGES },
         { "NDomains", "u", get_n_domains, CHANGES },
         {},

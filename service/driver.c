@@ -127,7 +127,7 @@ static bool write_attributes(Driver *driver, GError **error) {
 
 static bool set_up(Driver *driver, const DriverSpec *spec, GError **error) {
         driver->seal = seal_new(driver->group, error);
-        return driver->seal && group_enable_controllers(driver->group, error) &&
+        return driver->seal && tree_guard_driver(driver->tree, driver->group, error) && group_enable_controllers(driver->group, error) &&
                group_write_limits(driver->group, spec->limits, error) && follow(driver, error) &&
                write_attributes(driver, error);
 }
@@ -221,7 +221,7 @@ Driver *driver_load(Tree *tree, const char *name, GError **error) {
                 return NULL;
 
         driver = driver_alloc(tree, name, g_steal_pointer(&group));
-        if (!find_seal(driver, error) || !read_attributes(driver, error) || !follow(driver, error) ||
+        if (!find_seal(driver, error) || !tree_guard_driver(tree, driver->group, error) || !read_attributes(driver, error) || !follow(driver, error) ||
             !load_domains(driver, error)) {
                 driver_free(driver);
                 return NULL;
