@@ -75,6 +75,13 @@ static bool device_covers(const struct seal_device *wide, const struct seal_devi
                (wide->minor == SEAL_ANY || wide->minor == narrow->minor);
 }
 
+/* Whether some device is both: c:1:* and c:*:3 have c:1:3, though neither covers the other. */
+static bool devices_overlap(const struct seal_device *a, const struct seal_device *b) {
+        return a->type == b->type &&
+               (a->major == SEAL_ANY || b->major == SEAL_ANY || a->major == b->major) &&
+               (a->minor == SEAL_ANY || b->minor == SEAL_ANY || a->minor == b->minor);
+}
+
 /* ---- grants ---- */
 
 DeviceGrant *device_grant_new(const char *what, uint32_t access, const DeviceRule *rules, size_t n_rules) {
@@ -174,25 +181,32 @@ GPtrArray *device_list_union(const GPtrArray *list, const GPtrArray *more, GErro
         return g_steal_pointer(&sum);
 }
 
-/* What is left of a rule's access; a rule that is wider than what is revoked from it cannot be cut. */
+static bool rule_refuse(const DeviceRule *rule, const DeviceGrant *from, const DeviceGrant *grant, GError **error) {
+        g_autofree char *wide = device_format(&rule->device);
+
+        return cordon_fail(error, CORDON_ERROR_INVALID_DEVICE,
+                           "device \"%s\" is granted through \"%s\" (%s) and cannot be revoked alone: revoke that, "
+                           "or set the whole list", grant->what, from->what, wide);
+}
+
+/*
+ * What is left of a rule's access; a rule that reaches beyond what is revoked from it cannot be cut. What takes the
+ * rule whole is applied first, so that the order of `revoked` does not matter.
+ */
 static bool rule_revoke(DeviceRule *rule, const DeviceGrant *from, const GPtrArray *revoked, GError **error) {
         for (unsigned i = 0; i < revoked->len; i++) {
                 const DeviceGrant *grant = revoked->pdata[i];
 
-                for (size_t j = 0; j < grant->n_rules; j++) {
-                        if ((rule->access & grant->access) == 0)
-                                continue;
+                for (size_t j = 0; j < grant->n_rules; j++)
                         if (device_covers(&grant->rules[j].device, &rule->device))
                                 rule->access &= ~grant->access;
-                        else if (device_covers(&rule->device, &grant->rules[j].device)) {
-                                g_autofree char *wide = device_format(&rule->device);
+        }
+        for (unsigned i = 0; i < revoked->len; i++) {
+                const DeviceGrant *grant = revoked->pdata[i];
 
-                                return cordon_fail(error, CORDON_ERROR_INVALID_DEVICE,
-                                                   "device \"%s\" is granted through \"%s\" (%s) and cannot be revoked "
-                                                   "alone: revoke that, or set the whole list",
-                                                   grant->what, from->what, wide);
-                        }
-                }
+                for (size_t j = 0; j < grant->n_rules && (rule->access & grant->access); j++)
+                        if (devices_overlap(&grant->rules[j].device, &rule->device))
+                                return rule_refuse(rule, from, grant, error);
         }
         return true;
 }

@@ -66,8 +66,8 @@ GPtrArray *device_list_everything(void);
 GPtrArray *device_list_union(const GPtrArray *list, const GPtrArray *more, GError **error);
 /*
  * `list` without what `revoked` names, in a new list. A grant of several devices that loses some is replaced by its
- * remaining devices by number. What was not granted is no error; a device that a wider grant covers (c:1:3 under
- * c:1:*) cannot be taken out alone and fails with INVALID_DEVICE.
+ * remaining devices by number. What was not granted is no error; a device that a grant covers together with others
+ * (c:1:3, or c:*:3, under c:1:*) cannot be taken out alone and fails with INVALID_DEVICE.
  */
 GPtrArray *device_list_revoke(const GPtrArray *list, const GPtrArray *revoked, GError **error);
 
