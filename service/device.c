@@ -126,12 +126,32 @@ void device_list_add(GPtrArray *list, DeviceGrant *grant) {
         g_ptr_array_add(list, grant);
 }
 
+/* Each device that has access left, under its number. */
+static void add_by_number(GPtrArray *list, const DeviceRule *rules, size_t n_rules) {
+        for (size_t i = 0; i < n_rules; i++) {
+                g_autofree char *what = device_format(&rules[i].device);
+
+                if (rules[i].access != 0)
+                        device_list_add(list, device_grant_new(what, rules[i].access, &rules[i], 1));
+        }
+}
+
+static bool same_devices(const DeviceGrant *a, const DeviceGrant *b) {
+        if (a->n_rules != b->n_rules)
+                return false;
+        for (size_t i = 0; i < a->n_rules; i++)
+                if (device_compare(&a->rules[i].device, &b->rules[i].device) != 0)
+                        return false;
+        return true;
+}
+
 void device_list_merge(GPtrArray *list) {
         g_autoptr(GHashTable) places = g_hash_table_new(g_str_hash, g_str_equal);
         unsigned n = 0;
 
         for (unsigned i = 0; i < list->len; i++) {
                 DeviceGrant *grant = g_steal_pointer(&list->pdata[i]), *old;
+                uint32_t access = grant->access;
                 void *place;
 
                 if (!g_hash_table_lookup_extended(places, grant->what, NULL, &place)) {
@@ -140,8 +160,12 @@ void device_list_merge(GPtrArray *list) {
                         continue;
                 }
                 old = list->pdata[GPOINTER_TO_UINT(place)];
+                if (same_devices(old, grant))
+                        access |= old->access;
+                else
+                        add_by_number(list, old->rules, old->n_rules);
                 list->pdata[GPOINTER_TO_UINT(place)] =
-                        device_grant_new(grant->what, grant->access | old->access, grant->rules, grant->n_rules);
+                        device_grant_new(grant->what, access, grant->rules, grant->n_rules);
                 g_hash_table_replace(places, ((DeviceGrant *) list->pdata[GPOINTER_TO_UINT(place)])->what, place);
                 device_grant_unref(old);
                 device_grant_unref(grant);
@@ -236,12 +260,7 @@ static bool grant_revoke(DeviceGrant *grant, const GPtrArray *revoked, GPtrArray
                 return true;
         }
 
-        for (size_t i = 0; i < grant->n_rules; i++) {
-                g_autofree char *what = device_format(&left[i].device);
-
-                if (left[i].access != 0)
-                        device_list_add(rest, device_grant_new(what, left[i].access, &left[i], 1));
-        }
+        add_by_number(rest, left, grant->n_rules);
         return true;
 }
 

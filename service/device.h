@@ -57,7 +57,11 @@ void device_grant_unref(DeviceGrant *grant);
 GPtrArray *device_list_new(void);
 /* Adds to a list under construction, which device_list_merge() finishes; takes the reference. */
 void device_list_add(GPtrArray *list, DeviceGrant *grant);
-/* Entries of the same name become one, with the union of their access. */
+/*
+ * Entries of the same name become one, with the union of their access. Where a name has come to mean other devices
+ * (a driver was loaded, a disk replugged), what it meant before stays granted by number: nothing gets an access that
+ * was not asked for it.
+ */
 void device_list_merge(GPtrArray *list);
 /* The ceiling of a driver for which none was given: every device. */
 GPtrArray *device_list_everything(void);
