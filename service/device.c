@@ -393,7 +393,6 @@ static bool parse_number(const char *text, uint32_t max, uint32_t *ret_number) {
         return true;
 }
 
-
 bool device_numbers_parse(const char *text, struct seal_device *ret_device) {
         g_auto(GStrv) words = g_strsplit(text, ":", 4);
         struct seal_device device;
@@ -419,7 +418,7 @@ static DeviceGrant *deserialize_grant(const char *line) {
         g_autofree DeviceRule *rules = NULL;
         uint32_t access;
 
-        if (n_words < 3 || !device_access_parse(words[1], &access))
+        if (n_words < 3 || *words[0] == '\0' || !device_access_parse(words[1], &access))
                 return NULL;
         rules = g_new0(DeviceRule, n_words - 2);
         for (size_t i = 2; i < n_words; i++)
@@ -432,8 +431,9 @@ GPtrArray *device_list_deserialize(const char *text) {
         g_autoptr(GPtrArray) list = device_list_new();
         g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
 
-        for (char **line = lines; *line && **line; line++) {
-                DeviceGrant *grant = deserialize_grant(*line);
+        /* Every line is ended, so the last piece is empty: a text that was cut ("c:1:3" of "c:1:35") is none of ours. */
+        for (char **line = lines; *line && (line[1] || **line); line++) {
+                DeviceGrant *grant = line[1] ? deserialize_grant(*line) : NULL;
 
                 if (!grant)
                         return NULL;
