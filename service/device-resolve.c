@@ -68,6 +68,7 @@ static DeviceGrant *resolve_preset(const char *what, uint32_t access, GError **e
 }
 
 static DeviceGrant *resolve_numbers(const char *what, uint32_t access, GError **error) {
+        g_autofree char *canonical = NULL;
         DeviceRule rule = {};
 
         if (!device_numbers_parse(what, &rule.device)) {
@@ -76,7 +77,8 @@ static DeviceGrant *resolve_numbers(const char *what, uint32_t access, GError **
                             "the minor 0 to 1048575 or *", what);
                 return NULL;
         }
-        return device_grant_new(what, access, &rule, 1);
+        canonical = device_format(&rule.device); /* polkit rules compare the text: c:01:3 is c:1:3 */
+        return device_grant_new(canonical, access, &rule, 1);
 }
 
 /* The sections of /proc/devices are "Character devices:" and "Block devices:", their lines "MAJOR NAME". */
@@ -87,6 +89,12 @@ static DeviceGrant *resolve_class(const DeviceHost *host, const char *what, uint
         g_autoptr(GArray) rules = g_array_new(false, true, sizeof(DeviceRule));
         g_auto(GStrv) lines = g_strsplit(host->proc_devices, "\n", -1);
 
+        /* In polkit's details ", " separates devices, and a glob such as char-[m, /dev/kvm rw]em would forge one. */
+        if (strpbrk(glob, ", ")) {
+                cordon_fail(error, CORDON_ERROR_INVALID_DEVICE,
+                            "device \"%s\": a name or glob of /proc/devices holds no comma and no space", what);
+                return NULL;
+        }
         for (char **line = lines; *line; line++) {
                 DeviceRule rule = { { block ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR, 0, SEAL_ANY }, 0 };
                 char *name;
