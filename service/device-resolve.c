@@ -137,12 +137,24 @@ static bool is_printable(const char *text) {
         return true;
 }
 
-static DeviceGrant *resolve_path(const DeviceHost *host, const char *what, uint32_t access, GError **error) {
+static int open_node(int dev_fd, const char *what) {
         struct open_how how = {
                 .flags = O_PATH | O_CLOEXEC,
                 .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
         };
-        autoclose int node = syscall(SYS_openat2, host->dev_fd, what + strlen("/dev/"), &how, sizeof(how));
+        const char *below = what + strlen("/dev/");
+        int fd, tries = 32;
+
+        below += strspn(below, "/");
+        /* EAGAIN: something was renamed anywhere while a ".." was followed (openat2(2)). */
+        do
+                fd = syscall(SYS_openat2, dev_fd, below, &how, sizeof(how));
+        while (fd < 0 && errno == EAGAIN && --tries > 0);
+        return fd;
+}
+
+static DeviceGrant *resolve_path(const DeviceHost *host, const char *what, uint32_t access, GError **error) {
+        autoclose int node = open_node(host->dev_fd, what);
         g_autofree char *path = NULL;
         DeviceRule rule = {};
         struct stat st;
@@ -157,7 +169,7 @@ static DeviceGrant *resolve_path(const DeviceHost *host, const char *what, uint3
                 return NULL;
         }
         path = node_path(host->dev_fd, node);
-        if (!path || !is_printable(path)) {
+        if (!path || !is_printable(path) || !g_utf8_validate(path, -1, NULL)) {
                 cordon_fail(error, CORDON_ERROR_INVALID_DEVICE, "device \"%s\" has no path below /dev", what);
                 return NULL;
         }
