@@ -385,6 +385,8 @@ bool group_return(pid_t pid, const char *path, GError **error) {
 
         if (!host)
                 return false;
+        if (!host->mount)
+                return cordon_fail(error, CORDON_ERROR_KERNEL_REFUSED, "no cgroup2 file system is mounted");
         /* A prefix of whole names: /a/bc is not below /a/b. */
         n = strcmp(host->mount_root, "/") == 0 ? 0 : strlen(host->mount_root);
         if (strncmp(path, host->mount_root, n) != 0 || (path[n] != '/' && path[n] != '\0'))
