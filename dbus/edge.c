@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "journal.h"
 #include "property.h"
 
 /* ---- paths ---- */
@@ -141,7 +142,22 @@ static void on_seal_changed(void *userdata) {
         emit_changed(edge, EDGE_ROOT, EDGE_MANAGER_INTERFACE, "SealNotes");
 }
 
+/* The pid and command go to the journal only, not to everybody who listens. */
+static void on_domain_denied(Domain *domain, const struct seal_event *event, void *userdata) {
+        Edge *edge = userdata;
+        const struct seal_device *device = &event->key.device;
+        g_autofree char *path = edge_domain_path(domain->driver->name, domain->name);
+        char access[4];
+
+        check_sent(path, sd_bus_emit_signal(edge->bus, path, EDGE_DOMAIN_INTERFACE, "DeviceDenied", "suust",
+                                            device_type_name(device->type), device->major, device->minor,
+                                            device_access_format(event->key.access, access), event->count));
+        if (event->pid != 0)
+                journal_denial(domain, event);
+}
+
 const TreeListener edge_listener = {
+        .domain_denied = on_domain_denied,
         .seal_changed = on_seal_changed,
         .driver_added = on_driver_added,
         .driver_changed = on_driver_changed,

@@ -335,6 +335,11 @@ sd_bus_vtable *property_make_vtable(ObjectKind object) {
         for (size_t i = 0; tables[object].get_usage && i < n_usages; i++)
                 add(vtable, (sd_bus_vtable) SD_BUS_PROPERTY(usages[i].name, usages[i].signature,
                                                             tables[object].get_usage, 0, 0));
+        if (object == OBJECT_DOMAIN)
+                add(vtable, (sd_bus_vtable) SD_BUS_SIGNAL_WITH_NAMES("DeviceDenied", "suust",
+                                                                     SD_BUS_PARAM(type) SD_BUS_PARAM(major)
+                                                                     SD_BUS_PARAM(minor) SD_BUS_PARAM(access)
+                                                                     SD_BUS_PARAM(count), 0));
         add(vtable, (sd_bus_vtable) SD_BUS_VTABLE_END);
         return (sd_bus_vtable *) g_array_free(vtable, false);
 }

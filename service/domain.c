@@ -40,6 +40,7 @@ static Domain *domain_alloc(Driver *driver, const char *name, Group *group) {
         domain->driver = driver;
         domain->name = g_strdup(name);
         domain->group = group;
+        domain->id = group_id(group);
         domain->events_watch = domain->memory_watch = -1;
         return domain;
 }
@@ -81,8 +82,7 @@ void domain_forget(Domain *domain) {
         g_autofree char *name = g_strdup(domain->name);
 
         seal_forget_domain(driver->seal, group_id(domain->group));
-        g_hash_table_remove(driver->domains, name);
-        tree->n_domains--;
+        driver_drop_domain(driver, domain);
         tree->listener->domain_removed(driver->name, name, tree->userdata);
 }
 
@@ -285,8 +285,7 @@ Domain *domain_create(Tree *tree, const DomainSpec *spec, uid_t owner, GError **
                 domain_free(domain);
                 return NULL;
         }
-        g_hash_table_insert(driver->domains, domain->name, domain);
-        tree->n_domains++;
+        driver_add_domain(driver, domain);
         tree->listener->domain_added(domain, tree->userdata);
         return domain;
 }
@@ -359,8 +358,7 @@ Domain *domain_load(Driver *driver, const char *name, GError **error) {
                 return NULL;
         }
         domain_refresh_state(domain);
-        g_hash_table_insert(driver->domains, domain->name, domain);
-        driver->tree->n_domains++;
+        driver_add_domain(driver, domain);
         return domain;
 }
 

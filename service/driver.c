@@ -37,6 +37,7 @@ static Driver *driver_alloc(Tree *tree, const char *name, Group *group) {
         driver->group = group;
         driver->events_watch = driver->directory_watch = -1;
         driver->max_domains = DRIVER_DOMAINS_MAX;
+        driver->domains_by_id = g_hash_table_new(g_int64_hash, g_int64_equal);
         driver->domains = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, free_domain);
         return driver;
 }
@@ -44,6 +45,8 @@ static Driver *driver_alloc(Tree *tree, const char *name, Group *group) {
 void driver_free(Driver *driver) {
         if (!driver)
                 return;
+        denial_log_free(driver->denials);
+        g_hash_table_unref(driver->domains_by_id);
         g_hash_table_unref(driver->domains);
         watch_remove(driver->tree->watch, driver->events_watch);
         watch_remove(driver->tree->watch, driver->directory_watch);
@@ -100,6 +103,26 @@ static void on_directory(uint32_t mask, const char *name, void *userdata) {
         domain_forget(domain);
 }
 
+static void on_denial(const struct seal_event *event, void *userdata) {
+        Driver *driver = userdata;
+        Domain *domain = g_hash_table_lookup(driver->domains_by_id, &event->key.domain);
+
+        if (domain)
+                driver->tree->listener->domain_denied(domain, event, driver->tree->userdata);
+}
+
+void driver_add_domain(Driver *driver, Domain *domain) {
+        g_hash_table_insert(driver->domains, domain->name, domain);
+        g_hash_table_insert(driver->domains_by_id, &domain->id, domain);
+        driver->tree->n_domains++;
+}
+
+void driver_drop_domain(Driver *driver, Domain *domain) {
+        g_hash_table_remove(driver->domains_by_id, &domain->id);
+        g_hash_table_remove(driver->domains, domain->name);
+        driver->tree->n_domains--;
+}
+
 static bool follow(Driver *driver, GError **error) {
         Watch *watch = driver->tree->watch;
         int fd = group_fd(driver->group);
@@ -108,7 +131,10 @@ static bool follow(Driver *driver, GError **error) {
         if (driver->events_watch < 0)
                 return false;
         driver->directory_watch = watch_add(watch, fd, ".", IN_DELETE | IN_ONLYDIR, on_directory, driver, error);
-        return driver->directory_watch >= 0;
+        if (driver->directory_watch < 0)
+                return false;
+        driver->denials = denial_log_new(driver->tree->event, driver->seal, on_denial, driver, error);
+        return driver->denials != NULL;
 }
 
 /* ---- creating, loading, changing ---- */

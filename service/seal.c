@@ -20,7 +20,7 @@ static const struct {
         uint32_t type, key_size, value_size;
 } layout[N_MAPS] = {
         [MAP_DOMAINS] = { "domains", BPF_MAP_TYPE_HASH_OF_MAPS, sizeof(__u64), sizeof(__u32) },
-        [MAP_REFUSALS] = { "refusals", BPF_MAP_TYPE_HASH, sizeof(__u64), sizeof(__u64) },
+        [MAP_REFUSALS] = { "refusals", BPF_MAP_TYPE_HASH, sizeof(__u64), sizeof(struct seal_refusals) },
         [MAP_DENIALS] = { "denials", BPF_MAP_TYPE_LRU_HASH, sizeof(struct seal_denial_key), sizeof(struct seal_denial) },
         [MAP_EVENTS] = { "events", BPF_MAP_TYPE_RINGBUF, 0, 0 },
 };
@@ -285,7 +285,7 @@ static int make_rules(const GArray *rules) {
 
 bool seal_set_rules(Seal *seal, uint64_t domain, const GArray *rules, GError **error) {
         autoclose int inner = make_rules(rules);
-        uint64_t none = 0;
+        struct seal_refusals none = {};
         int r;
 
         if (inner < 0)
@@ -352,8 +352,19 @@ void seal_forget_domain(Seal *seal, uint64_t domain) {
 }
 
 uint64_t seal_read_refusals(Seal *seal, uint64_t domain) {
-        uint64_t count = 0;
+        struct seal_refusals refusals = {};
 
-        bpf_map_lookup_elem(seal->maps[MAP_REFUSALS], &domain, &count);
-        return count;
+        bpf_map_lookup_elem(seal->maps[MAP_REFUSALS], &domain, &refusals);
+        return refusals.count;
+}
+
+uint64_t seal_read_denials(Seal *seal, const struct seal_denial_key *key) {
+        struct seal_denial denial = {};
+
+        bpf_map_lookup_elem(seal->maps[MAP_DENIALS], key, &denial);
+        return denial.count;
+}
+
+int seal_events_fd(Seal *seal) {
+        return seal->maps[MAP_EVENTS];
 }

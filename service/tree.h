@@ -28,6 +28,7 @@ typedef struct TreeListener {
         void (*driver_removed)(const char *name, void *userdata);
         void (*domain_added)(Domain *domain, void *userdata);
         void (*domain_changed)(Domain *domain, const char *property, void *userdata);
+        void (*domain_denied)(Domain *domain, const struct seal_event *event, void *userdata);
         void (*seal_changed)(void *userdata); /* what tree_seal_is_guarded() says */
         void (*domain_removed)(const char *driver, const char *name, void *userdata);
 } TreeListener;
