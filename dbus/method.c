@@ -380,60 +380,61 @@ static void remove_domain(Request *request) {
 
 /* ---- act: a driver, a domain ---- */
 
-static void finish(Request *request, bool ok, const GError *error) {
+/* Takes the place of the error, which is set while the arguments are worked out, in whatever order. */
+static void finish(Request *request, bool ok, GError *const *error) {
         if (ok)
                 request_succeed(request, NULL);
         else
-                request_fail(request, error);
+                request_fail(request, *error);
 }
 
 static void set_driver_properties(Request *request) {
         g_autoptr(GError) error = NULL;
         Driver *driver = tree_find_driver(request->edge->tree, request->driver, &error);
 
-        finish(request, driver && driver_update(driver, request->driver_spec, &error), error);
+        finish(request, driver && driver_update(driver, request->driver_spec, &error), &error);
 }
 
 static void set_domain_properties(Request *request) {
         g_autoptr(GError) error = NULL;
         Domain *domain = find_domain(request, &error);
 
-        finish(request, domain && domain_set_limits(domain, request->limits, &error), error);
+        finish(request, domain && domain_set_limits(domain, request->limits, &error), &error);
 }
 
 static void set_devices(Request *request) {
         g_autoptr(GError) error = NULL;
         Domain *domain = find_domain(request, &error);
 
-        finish(request, domain && domain_set_devices(domain, request->devices, &error), error);
+        finish(request, domain && domain_set_devices(domain, request->devices, &error), &error);
 }
 
 static void allow_devices(Request *request) {
         g_autoptr(GError) error = NULL;
         Domain *domain = find_domain(request, &error);
 
-        finish(request, domain && domain_allow_devices(domain, request->devices, &error), error);
+        finish(request, domain && domain_allow_devices(domain, request->devices, &error), &error);
 }
 
 static void revoke_devices(Request *request) {
         g_autoptr(GError) error = NULL;
         Domain *domain = find_domain(request, &error);
 
-        finish(request, domain && domain_revoke_devices(domain, request->devices, &error), error);
+        finish(request, domain && domain_revoke_devices(domain, request->devices, &error), &error);
 }
 
 static void attach_processes(Request *request) {
         g_autoptr(GError) error = NULL;
         Domain *domain = find_domain(request, &error);
 
-        finish(request, domain && domain_attach(domain, request->processes, &error), error);
+        finish(request, domain && domain_attach(domain, request->processes, &error), &error);
 }
 
 static void kill_domain(Request *request) {
         g_autoptr(GError) error = NULL;
         Domain *domain = find_domain(request, &error);
 
-        finish(request, domain && domain_kill(domain, request->number, &error), error);
+        finish(request, domain && domain_kill(domain, request->number, &error), &error);
 }
 
 static int append_processes(sd_bus_message *reply, const GArray *processes) {
