@@ -84,6 +84,13 @@ static void emit_changed(Edge *edge, const char *path, const char *interface, co
         check_sent(path, sd_bus_emit_properties_changed(edge->bus, path, interface, property, NULL));
 }
 
+/* All that InterfacesAdded named: sd-bus adds the standard ones, and a client keeps an object that has any left. */
+static void emit_removed(Edge *edge, const char *path, const char *interface) {
+        check_sent(path, sd_bus_emit_interfaces_removed(edge->bus, path, "org.freedesktop.DBus.Peer",
+                                                        "org.freedesktop.DBus.Introspectable",
+                                                        "org.freedesktop.DBus.Properties", interface, NULL));
+}
+
 static void on_driver_added(Driver *driver, void *userdata) {
         Edge *edge = userdata;
         g_autofree char *path = edge_driver_path(driver->name);
@@ -102,7 +109,7 @@ static void on_driver_removed(const char *name, void *userdata) {
         Edge *edge = userdata;
         g_autofree char *path = edge_driver_path(name);
 
-        check_sent(path, sd_bus_emit_interfaces_removed(edge->bus, path, EDGE_DRIVER_INTERFACE, NULL));
+        emit_removed(edge, path, EDGE_DRIVER_INTERFACE);
         emit_changed(edge, EDGE_ROOT, EDGE_MANAGER_INTERFACE, "NDrivers");
 }
 
@@ -131,7 +138,7 @@ static void on_domain_removed(const char *driver, const char *name, void *userda
         Edge *edge = userdata;
         g_autofree char *path = edge_domain_path(driver, name);
 
-        check_sent(path, sd_bus_emit_interfaces_removed(edge->bus, path, EDGE_DOMAIN_INTERFACE, NULL));
+        emit_removed(edge, path, EDGE_DOMAIN_INTERFACE);
         emit_n_domains(edge, driver);
 }
 

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -599,6 +600,10 @@ GArray *group_processes(Group *group, GError **error) {
 bool group_set_attribute(Group *group, const char *name, const char *value, GError **error) {
         g_autofree char *attribute = g_strconcat(ATTRIBUTE_PREFIX, name, NULL);
 
+        if (strlen(value) > XATTR_SIZE_MAX)
+                return cordon_fail(error, CORDON_ERROR_QUOTA_EXCEEDED,
+                                   "%s/%s: a list of %zu bytes is too long: the kernel keeps at most %d", group->path,
+                                   attribute, strlen(value), XATTR_SIZE_MAX);
         if (fsetxattr(group->fd, attribute, value, strlen(value), 0) < 0)
                 return group_fail(error, group, attribute, NULL, -errno);
         return true;
