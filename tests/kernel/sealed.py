@@ -165,7 +165,7 @@ def group_of(pid, thread=None):
 def bpftool(*arguments):
     """What it prints; None when it fails, as for an id that is no more."""
     done = subprocess.run(["bpftool", "-j", *map(str, arguments)], stdout=subprocess.PIPE, timeout=TIMEOUT)
-    return json.loads(done.stdout) if done.returncode == 0 else None
+    return json.loads(done.stdout.strip() or "[]") if done.returncode == 0 else None
 
 
 @contextlib.contextmanager
