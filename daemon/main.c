@@ -21,8 +21,12 @@
 #define IDLE_DEFAULT_SEC 30
 #define TREE_DEFAULT "cordon"
 
+#define CONFIGURATION SYSCONFDIR "/cordon/cordon.conf"
+
 typedef struct Options {
         const char *tree;
+        const char *configuration;
+        GuardPolicy guard;
         uint64_t idle_usec; /* UINT64_MAX: never */
 } Options;
 
@@ -159,7 +163,8 @@ static int start(Daemon *daemon) {
                 return r;
         }
         daemon->edge = edge_new(daemon->bus, daemon->authority);
-        daemon->tree = tree_new(daemon->event, daemon->options.tree, true, &edge_listener, daemon->edge, &error);
+        daemon->tree = tree_new(daemon->event, daemon->options.tree, true, daemon->options.guard, &edge_listener,
+                                daemon->edge, &error);
         if (!daemon->tree) {
                 g_critical("%s", error->message);
                 return -EIO;
@@ -190,9 +195,10 @@ static void print_help(void) {
                "Serves %s on the system bus: sealed driver groups, and domain groups beneath them.\n\n"
                "  --tree PATH      the group that holds the drivers, below the cgroup2 mount (default: %s)\n"
                "  --idle SECONDS   exit when idle that long; 0 means never (default: %d)\n"
+               "  --config FILE    read this instead of %s\n"
                "  --help           show this\n"
                "  --version        show the version\n\n"
-               "See cordond(8).\n", BUS_NAME, TREE_DEFAULT, IDLE_DEFAULT_SEC);
+               "See cordond(8).\n", BUS_NAME, TREE_DEFAULT, IDLE_DEFAULT_SEC, CONFIGURATION);
 }
 
 static bool parse_seconds(const char *text, uint64_t *ret_usec) {
@@ -209,10 +215,11 @@ static bool parse_seconds(const char *text, uint64_t *ret_usec) {
 
 /* Returns a positive value to go on, else what main() returns, negative for failure. */
 static int parse_options(int argc, char **argv, Options *options) {
-        enum { OPTION_TREE = 1000, OPTION_IDLE, OPTION_HELP, OPTION_VERSION };
+        enum { OPTION_TREE = 1000, OPTION_IDLE, OPTION_CONFIG, OPTION_HELP, OPTION_VERSION };
         static const struct option known[] = {
                 { "tree", required_argument, NULL, OPTION_TREE },
                 { "idle", required_argument, NULL, OPTION_IDLE },
+                { "config", required_argument, NULL, OPTION_CONFIG },
                 { "help", no_argument, NULL, OPTION_HELP },
                 { "version", no_argument, NULL, OPTION_VERSION },
                 {},
@@ -227,6 +234,9 @@ static int parse_options(int argc, char **argv, Options *options) {
                 case OPTION_IDLE:
                         if (!parse_seconds(optarg, &options->idle_usec))
                                 return -1;
+                        break;
+                case OPTION_CONFIG:
+                        options->configuration = optarg;
                         break;
                 case OPTION_HELP:
                         print_help();
@@ -244,12 +254,35 @@ static int parse_options(int argc, char **argv, Options *options) {
         return 1;
 }
 
+/* A wrong configuration is no reason to guess: the daemon does not start. */
+static bool read_configuration(Options *options) {
+        const char *path = options->configuration ? options->configuration : CONFIGURATION;
+        g_autoptr(GKeyFile) file = g_key_file_new();
+        g_autoptr(GError) error = NULL;
+        g_autofree char *guard = NULL;
+
+        if (!g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, &error)) {
+                if (!options->configuration && g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOENT))
+                        return true;
+                g_critical("%s: %s", path, error->message);
+                return false;
+        }
+        guard = g_key_file_get_string(file, "Cordon", "Guard", NULL);
+        if (guard && !guard_policy_parse(guard, &options->guard)) {
+                g_critical("%s: Guard=%s: must be auto, require or off", path, guard);
+                return false;
+        }
+        return true;
+}
+
 int main(int argc, char **argv) {
-        Daemon daemon = { .options = { TREE_DEFAULT, IDLE_DEFAULT_SEC * USEC_PER_SEC } };
+        Daemon daemon = { .options = { .tree = TREE_DEFAULT, .idle_usec = IDLE_DEFAULT_SEC * USEC_PER_SEC } };
         int r = parse_options(argc, argv, &daemon.options);
 
         if (r <= 0)
                 return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        if (!read_configuration(&daemon.options))
+                return EXIT_FAILURE;
         raise_descriptor_limit();
         r = start(&daemon);
         if (r >= 0)

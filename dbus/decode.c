@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "block.h"
 #include "error.h"
 #include "fd.h"
 
@@ -106,21 +107,58 @@ bool decode_processes(sd_bus_message *message, const char *signature, GPtrArray 
 
 /* ---- properties ---- */
 
-static bool decode_limit(sd_bus_message *message, const Limit *limit, GArray *settings, GError **error) {
-        LimitValue value = {};
-        const char *text;
-        bool ok;
-        int r;
+/* a(st): devices, which are resolved here and now, or page sizes. */
+static bool decode_entries(sd_bus_message *message, const Limit *limit, LimitValue *value, GError **error) {
+        int r = sd_bus_message_enter_container(message, 'a', "(st)");
 
+        value->entries = limit_entries_new();
+        for (;;) {
+                g_autofree char *device = NULL;
+                const char *key;
+                uint64_t number;
+
+                if (r >= 0)
+                        r = sd_bus_message_read(message, "(st)", &key, &number);
+                if (r < 0)
+                        return message_fail(error, r);
+                if (r == 0)
+                        break;
+                if (limit->format != LIMIT_FORMAT_PAGES) {
+                        key = device = block_resolve(limit->name, key, error);
+                        if (!device)
+                                return false;
+                }
+                if (!limit_entries_add(value->entries, limit, key, number, error))
+                        return false;
+        }
+        r = sd_bus_message_exit_container(message);
+        return r >= 0 || message_fail(error, r);
+}
+
+static bool decode_limit_value(sd_bus_message *message, const Limit *limit, LimitValue *value, GError **error) {
+        const char *text;
+        int r, flag;
+
+        if (strcmp(limit->signature, "a(st)") == 0)
+                return decode_entries(message, limit, value, error);
         if (strcmp(limit->signature, "s") == 0) {
                 r = sd_bus_message_read(message, "s", &text);
                 if (r >= 0)
-                        value.text = g_strdup(text);
+                        value->text = g_strdup(text);
+        } else if (strcmp(limit->signature, "b") == 0) {
+                r = sd_bus_message_read(message, "b", &flag);
+                if (r >= 0)
+                        value->number = flag;
         } else
-                r = sd_bus_message_read(message, "t", &value.number);
-        if (r < 0)
-                return message_fail(error, r);
-        ok = limit_validate(limit, &value, error) && limit_settings_add(settings, limit, &value, error);
+                r = sd_bus_message_read(message, "t", &value->number);
+        return r >= 0 || message_fail(error, r);
+}
+
+static bool decode_limit(sd_bus_message *message, const Limit *limit, GArray *settings, GError **error) {
+        LimitValue value = {};
+        bool ok = decode_limit_value(message, limit, &value, error);
+
+        ok = ok && limit_validate(limit, &value, error) && limit_settings_add(settings, limit, &value, error);
         limit_value_clear(&value);
         return ok;
 }
@@ -164,6 +202,20 @@ static bool decode_pidfds(sd_bus_message *message, void *spec, GError **error) {
         return decode_processes(message, "ah", ((DomainSpec *) spec)->processes, error);
 }
 
+static bool decode_delegate_user(sd_bus_message *message, void *userdata, GError **error) {
+        DomainSpec *spec = userdata;
+        uint32_t uid;
+        int r = sd_bus_message_read(message, "u", &uid);
+
+        if (r < 0)
+                return message_fail(error, r);
+        if (uid == UINT32_MAX) /* (uid_t) -1 is nobody: credentials(7) */
+                return cordon_fail(error, CORDON_ERROR_INVALID_PROPERTY, "DelegateUser=%u is no user", uid);
+        spec->delegate = true;
+        spec->delegate_user = uid;
+        return true;
+}
+
 /* Properties that are no limits. */
 typedef struct Property {
         const char *name, *signature;
@@ -180,6 +232,7 @@ static const Property domain_properties[] = {
         { "DeviceAllow", "a(ss)", decode_device_allow },
         { "PIDs", "au", decode_pids },
         { "PIDFDs", "ah", decode_pidfds },
+        { "DelegateUser", "u", decode_delegate_user },
         {},
 };
 

@@ -74,20 +74,20 @@ static int enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***re
 
 /* ---- signals ---- */
 
-static void check_sent(int r) {
+static void check_sent(const char *path, int r) {
         if (r < 0)
-                g_warning("cannot send a signal: %s", g_strerror(-r));
+                g_warning("%s: cannot send a signal: %s", path, g_strerror(-r));
 }
 
 static void emit_changed(Edge *edge, const char *path, const char *interface, const char *property) {
-        check_sent(sd_bus_emit_properties_changed(edge->bus, path, interface, property, NULL));
+        check_sent(path, sd_bus_emit_properties_changed(edge->bus, path, interface, property, NULL));
 }
 
 static void on_driver_added(Driver *driver, void *userdata) {
         Edge *edge = userdata;
         g_autofree char *path = edge_driver_path(driver->name);
 
-        check_sent(sd_bus_emit_object_added(edge->bus, path));
+        check_sent(path, sd_bus_emit_object_added(edge->bus, path));
         emit_changed(edge, EDGE_ROOT, EDGE_MANAGER_INTERFACE, "NDrivers");
 }
 
@@ -101,7 +101,7 @@ static void on_driver_removed(const char *name, void *userdata) {
         Edge *edge = userdata;
         g_autofree char *path = edge_driver_path(name);
 
-        check_sent(sd_bus_emit_interfaces_removed(edge->bus, path, EDGE_DRIVER_INTERFACE, NULL));
+        check_sent(path, sd_bus_emit_interfaces_removed(edge->bus, path, EDGE_DRIVER_INTERFACE, NULL));
         emit_changed(edge, EDGE_ROOT, EDGE_MANAGER_INTERFACE, "NDrivers");
 }
 
@@ -116,7 +116,7 @@ static void on_domain_added(Domain *domain, void *userdata) {
         Edge *edge = userdata;
         g_autofree char *path = edge_domain_path(domain->driver->name, domain->name);
 
-        check_sent(sd_bus_emit_object_added(edge->bus, path));
+        check_sent(path, sd_bus_emit_object_added(edge->bus, path));
         emit_n_domains(edge, domain->driver->name);
 }
 
@@ -130,11 +130,19 @@ static void on_domain_removed(const char *driver, const char *name, void *userda
         Edge *edge = userdata;
         g_autofree char *path = edge_domain_path(driver, name);
 
-        check_sent(sd_bus_emit_interfaces_removed(edge->bus, path, EDGE_DOMAIN_INTERFACE, NULL));
+        check_sent(path, sd_bus_emit_interfaces_removed(edge->bus, path, EDGE_DOMAIN_INTERFACE, NULL));
         emit_n_domains(edge, driver);
 }
 
+static void on_seal_changed(void *userdata) {
+        Edge *edge = userdata;
+
+        emit_changed(edge, EDGE_ROOT, EDGE_MANAGER_INTERFACE, "SealStrength");
+        emit_changed(edge, EDGE_ROOT, EDGE_MANAGER_INTERFACE, "SealNotes");
+}
+
 const TreeListener edge_listener = {
+        .seal_changed = on_seal_changed,
         .driver_added = on_driver_added,
         .driver_changed = on_driver_changed,
         .driver_removed = on_driver_removed,

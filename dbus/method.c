@@ -184,9 +184,14 @@ static bool owns_processes(Request *request, const GPtrArray *processes, bool *r
 }
 
 static bool needs_create_domain(Request *request, unsigned *ret_actions, GError **error) {
+        const DomainSpec *spec = request->domain_spec;
         bool owns;
 
-        if (!owns_processes(request, request->domain_spec->processes, &owns, error))
+        if (spec->delegate && spec->delegate_user != request->caller->uid)
+                return cordon_fail(error, CORDON_ERROR_ACCESS_DENIED,
+                                   "user %u may delegate a domain to itself, not to user %u",
+                                   (unsigned) request->caller->uid, (unsigned) spec->delegate_user);
+        if (!owns_processes(request, spec->processes, &owns, error))
                 return false;
         *ret_actions = ACTION_CREATE_DOMAIN | (owns ? 0 : ACTION_ATTACH_PROCESS);
         return true;
@@ -349,13 +354,16 @@ static void list_domains(Request *request) {
         list(request, "(sssuo)", append_domains);
 }
 
-static void on_removed(const GError *error, void *userdata) {
-        Request *request = userdata;
-
+/* Answers with the outcome; no error is success. */
+static void finish(Request *request, const GError *error) {
         if (error)
                 request_fail(request, error);
         else
                 request_succeed(request, NULL);
+}
+
+static void on_done(const GError *error, void *userdata) {
+        finish(userdata, error);
 }
 
 static void remove_driver(Request *request) {
@@ -363,7 +371,7 @@ static void remove_driver(Request *request) {
         Driver *driver = tree_find_driver(request->edge->tree, request->driver, &error);
 
         if (driver)
-                driver_remove(driver, request->number, on_removed, request);
+                driver_remove(driver, request->number, on_done, request);
         else
                 request_fail(request, error);
 }
@@ -373,67 +381,92 @@ static void remove_domain(Request *request) {
         Domain *domain = find_domain(request, &error);
 
         if (domain)
-                domain_remove(domain, request->number, on_removed, request);
+                domain_remove(domain, request->number, on_done, request);
         else
                 request_fail(request, error);
 }
 
 /* ---- act: a driver, a domain ---- */
 
-static void finish(Request *request, bool ok, const GError *error) {
-        if (ok)
-                request_succeed(request, NULL);
-        else
-                request_fail(request, error);
-}
-
 static void set_driver_properties(Request *request) {
         g_autoptr(GError) error = NULL;
         Driver *driver = tree_find_driver(request->edge->tree, request->driver, &error);
 
-        finish(request, driver && driver_update(driver, request->driver_spec, &error), error);
+        if (driver)
+                driver_update(driver, request->driver_spec, &error);
+        finish(request, error);
 }
 
 static void set_domain_properties(Request *request) {
         g_autoptr(GError) error = NULL;
         Domain *domain = find_domain(request, &error);
 
-        finish(request, domain && domain_set_limits(domain, request->limits, &error), error);
+        if (domain)
+                domain_set_limits(domain, request->limits, &error);
+        finish(request, error);
 }
 
 static void set_devices(Request *request) {
         g_autoptr(GError) error = NULL;
         Domain *domain = find_domain(request, &error);
 
-        finish(request, domain && domain_set_devices(domain, request->devices, &error), error);
+        if (domain)
+                domain_set_devices(domain, request->devices, &error);
+        finish(request, error);
 }
 
 static void allow_devices(Request *request) {
         g_autoptr(GError) error = NULL;
         Domain *domain = find_domain(request, &error);
 
-        finish(request, domain && domain_allow_devices(domain, request->devices, &error), error);
+        if (domain)
+                domain_allow_devices(domain, request->devices, &error);
+        finish(request, error);
 }
 
 static void revoke_devices(Request *request) {
         g_autoptr(GError) error = NULL;
         Domain *domain = find_domain(request, &error);
 
-        finish(request, domain && domain_revoke_devices(domain, request->devices, &error), error);
+        if (domain)
+                domain_revoke_devices(domain, request->devices, &error);
+        finish(request, error);
 }
 
 static void attach_processes(Request *request) {
         g_autoptr(GError) error = NULL;
         Domain *domain = find_domain(request, &error);
 
-        finish(request, domain && domain_attach(domain, request->processes, &error), error);
+        if (domain)
+                domain_attach(domain, request->processes, &error);
+        finish(request, error);
 }
 
 static void kill_domain(Request *request) {
         g_autoptr(GError) error = NULL;
         Domain *domain = find_domain(request, &error);
 
-        finish(request, domain && domain_kill(domain, request->number, &error), error);
+        if (domain)
+                domain_kill(domain, request->number, &error);
+        finish(request, error);
+}
+
+static void freeze_or_thaw(Request *request, bool freeze) {
+        g_autoptr(GError) error = NULL;
+        Domain *domain = find_domain(request, &error);
+
+        if (domain)
+                domain_freeze(domain, freeze, on_done, request);
+        else
+                request_fail(request, error);
+}
+
+static void freeze(Request *request) {
+        freeze_or_thaw(request, true);
+}
+
+static void thaw(Request *request) {
+        freeze_or_thaw(request, false);
 }
 
 static int append_processes(sd_bus_message *reply, const GArray *processes) {
@@ -508,6 +541,10 @@ const Method methods[] = {
           ACCESS_CHANGE, decode_process_list, needs_attach, attach_processes },
         { OBJECT_DOMAIN, "AttachPIDFDs", "ah", "", P(pidfds),
           ACCESS_CHANGE, decode_process_list, needs_attach, attach_processes },
+        { OBJECT_DOMAIN, "Freeze", "", "", "",
+          ACCESS_CHANGE, decode_nothing, needs_control_domain, freeze },
+        { OBJECT_DOMAIN, "Thaw", "", "", "",
+          ACCESS_CHANGE, decode_nothing, needs_control_domain, thaw },
         { OBJECT_DOMAIN, "Kill", "i", "", P(signal),
           ACCESS_CHANGE, decode_signal, needs_control_domain, kill_domain },
         { OBJECT_DOMAIN, "Remove", "b", "", P(kill),

@@ -23,6 +23,33 @@ static int append_devices(sd_bus_message *reply, const GPtrArray *devices) {
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
+static int append_entries(sd_bus_message *reply, const GArray *entries) {
+        int r = sd_bus_message_open_container(reply, 'a', "(st)");
+
+        for (unsigned i = 0; r >= 0 && entries && i < entries->len; i++) {
+                const LimitEntry *entry = &g_array_index(entries, LimitEntry, i);
+
+                r = sd_bus_message_append(reply, "(st)", entry->key, entry->number);
+        }
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+/* A figure that this host does not have is shown as unavailable. */
+static int append_usage(sd_bus_message *reply, Group *group, const Usage *usage) {
+        UsageValue value = {
+                .number = USAGE_UNAVAILABLE,
+                .some.total = USAGE_UNAVAILABLE,
+                .full.total = USAGE_UNAVAILABLE,
+        };
+
+        group_read_usage(group, usage, &value);
+        if (usage->format != USAGE_FORMAT_PRESSURE)
+                return sd_bus_message_append(reply, "t", value.number);
+        return sd_bus_message_append(reply, usage->signature, value.some.average[0], value.some.average[1],
+                                     value.some.average[2], value.some.total, value.full.average[0],
+                                     value.full.average[1], value.full.average[2], value.full.total);
+}
+
 /* A limit that this host does not have is shown as none. */
 static int append_limit(sd_bus_message *reply, Group *group, const Limit *limit) {
         LimitValue value = { .number = LIMIT_INFINITY };
@@ -30,10 +57,14 @@ static int append_limit(sd_bus_message *reply, Group *group, const Limit *limit)
 
         if (!group_read_limit(group, limit, &value, NULL))
                 value.number = LIMIT_INFINITY;
-        if (strcmp(limit->signature, "s") == 0)
+        if (strcmp(limit->signature, "a(st)") == 0)
+                r = append_entries(reply, value.entries);
+        else if (strcmp(limit->signature, "s") == 0)
                 r = sd_bus_message_append(reply, "s", value.text ? value.text : "");
+        else if (strcmp(limit->signature, "b") == 0)
+                r = sd_bus_message_append(reply, "b", value.number == 1);
         else
-                r = sd_bus_message_append(reply, limit->signature, value.number);
+                r = sd_bus_message_append(reply, "t", value.number);
         limit_value_clear(&value);
         return r;
 }
@@ -66,13 +97,21 @@ static int get_tree_group(sd_bus *bus, const char *path, const char *interface, 
 
 static int get_seal_strength(sd_bus *bus, const char *path, const char *interface, const char *property,
                              sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        return sd_bus_message_append(reply, "s", "devices");
+        Edge *edge = userdata;
+
+        return sd_bus_message_append(reply, "s", tree_seal_is_guarded(edge->tree, NULL) ? "guarded" : "devices");
 }
 
 static int get_seal_notes(sd_bus *bus, const char *path, const char *interface, const char *property,
                           sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        return sd_bus_message_append(reply, "as", 1,
-                                     "This version has no guard: root inside a domain can move itself out of it.");
+        Edge *edge = userdata;
+        g_autofree char *note = NULL;
+        const char *problem;
+
+        if (tree_seal_is_guarded(edge->tree, &problem))
+                return sd_bus_message_append(reply, "as", 0);
+        note = g_strdup_printf("No guard: root inside a domain can move itself out of it (%s).", problem);
+        return sd_bus_message_append(reply, "as", 1, note);
 }
 
 static int get_n_drivers(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -131,6 +170,11 @@ static int get_driver_n_domains(sd_bus *bus, const char *path, const char *inter
 static int get_driver_limit(sd_bus *bus, const char *path, const char *interface, const char *property,
                             sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         return append_limit(reply, ((Driver *) userdata)->group, limit_find(property));
+}
+
+static int get_driver_usage(sd_bus *bus, const char *path, const char *interface, const char *property,
+                            sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        return append_usage(reply, ((Driver *) userdata)->group, usage_find(property));
 }
 
 /* ---- a domain ---- */
@@ -192,6 +236,26 @@ static int get_domain_limit(sd_bus *bus, const char *path, const char *interface
         return append_limit(reply, ((Domain *) userdata)->group, limit_find(property));
 }
 
+static int get_domain_usage(sd_bus *bus, const char *path, const char *interface, const char *property,
+                            sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        return append_usage(reply, ((Domain *) userdata)->group, usage_find(property));
+}
+
+static int get_oom_kills(sd_bus *bus, const char *path, const char *interface, const char *property,
+                         sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        uint64_t kills = USAGE_UNAVAILABLE;
+
+        group_read_oom_kills(((Domain *) userdata)->group, &kills);
+        return sd_bus_message_append(reply, "t", kills);
+}
+
+static int get_denied_devices(sd_bus *bus, const char *path, const char *interface, const char *property,
+                              sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        Domain *domain = userdata;
+
+        return sd_bus_message_append(reply, "t", seal_read_refusals(domain->driver->seal, group_id(domain->group)));
+}
+
 /* ---- tables ---- */
 
 typedef struct Property {
@@ -208,8 +272,8 @@ static const Property manager_properties[] = {
         { "Hierarchy", "s", get_hierarchy, CONST },
         { "Controllers", "as", get_controllers, CONST },
         { "ControlGroup", "s", get_tree_group, CONST },
-        { "SealStrength", "s", get_seal_strength, CONST },
-        { "SealNotes", "as", get_seal_notes, CONST },
+        { "SealStrength", "s", get_seal_strength, CHANGES },
+        { "SealNotes", "as", get_seal_notes, CHANGES },
         { "NDrivers", "u", get_n_drivers, CHANGES },
         { "NDomains", "u", get_n_domains, CHANGES },
         {},
@@ -234,16 +298,18 @@ static const Property domain_properties[] = {
         { "State", "s", get_state, CHANGES },
         { "DeviceAllow", "a(ss)", get_device_allow, CHANGES },
         { "EffectiveDevices", "a(suus)", get_effective_devices, CHANGES },
+        { "DeniedDevices", "t", get_denied_devices, 0 },
+        { "OOMKills", "t", get_oom_kills, CHANGES },
         {},
 };
 
 static const struct {
         const Property *properties;
-        sd_bus_property_get_t get_limit; /* NULL: no limits */
+        sd_bus_property_get_t get_limit, get_usage; /* NULL: it has none */
 } tables[] = {
-        [OBJECT_MANAGER] = { manager_properties, NULL },
-        [OBJECT_DRIVER] = { driver_properties, get_driver_limit },
-        [OBJECT_DOMAIN] = { domain_properties, get_domain_limit },
+        [OBJECT_MANAGER] = { manager_properties, NULL, NULL },
+        [OBJECT_DRIVER] = { driver_properties, get_driver_limit, get_driver_usage },
+        [OBJECT_DOMAIN] = { domain_properties, get_domain_limit, get_domain_usage },
 };
 
 static void add(GArray *vtable, sd_bus_vtable entry) {
@@ -266,6 +332,9 @@ sd_bus_vtable *property_make_vtable(ObjectKind object) {
         for (size_t i = 0; tables[object].get_limit && i < n_limits; i++)
                 add(vtable, (sd_bus_vtable) SD_BUS_PROPERTY(limits[i].name, limits[i].signature,
                                                             tables[object].get_limit, 0, CHANGES));
+        for (size_t i = 0; tables[object].get_usage && i < n_usages; i++)
+                add(vtable, (sd_bus_vtable) SD_BUS_PROPERTY(usages[i].name, usages[i].signature,
+                                                            tables[object].get_usage, 0, 0));
         add(vtable, (sd_bus_vtable) SD_BUS_VTABLE_END);
         return (sd_bus_vtable *) g_array_free(vtable, false);
 }

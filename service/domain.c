@@ -9,7 +9,7 @@
 
 #include "driver.h"
 #include "error.h"
-#include "removal.h"
+#include "waiter.h"
 
 #define KIND "domain"
 #define SIGNAL_ROUNDS_MAX 64
@@ -40,15 +40,27 @@ static Domain *domain_alloc(Driver *driver, const char *name, Group *group) {
         domain->driver = driver;
         domain->name = g_strdup(name);
         domain->group = group;
-        domain->events_watch = -1;
+        domain->events_watch = domain->memory_watch = -1;
         return domain;
+}
+
+/* Whoever waits for a domain that goes is told so. */
+static void fail_waiters(Domain *domain) {
+        g_autoptr(GError) error = NULL;
+
+        cordon_fail(&error, CORDON_ERROR_NO_SUCH_DOMAIN, "domain \"%s\" of driver \"%s\" was removed meanwhile",
+                    domain->name, domain->driver->name);
+        waiter_finish_all(g_steal_pointer(&domain->freezes), error);
+        waiter_finish_all(g_steal_pointer(&domain->thaws), error);
 }
 
 void domain_free(Domain *domain) {
         if (!domain)
                 return;
         watch_remove(domain->driver->tree->watch, domain->events_watch);
-        removal_finish_all(g_steal_pointer(&domain->removals), NULL);
+        watch_remove(domain->driver->tree->watch, domain->memory_watch);
+        waiter_finish_all(g_steal_pointer(&domain->removals), NULL);
+        fail_waiters(domain);
         group_free(domain->group);
         g_clear_pointer(&domain->devices, g_ptr_array_unref);
         g_free(domain->name);
@@ -101,18 +113,38 @@ static void on_events(uint32_t mask, const char *name, void *userdata) {
         GSList *removals;
 
         domain_refresh_state(domain);
-        if (!domain->removals || !group_read_events(domain->group, &populated, &frozen, NULL) || populated)
+        if (!group_read_events(domain->group, &populated, &frozen, NULL))
+                return;
+        waiter_finish_all(frozen ? g_steal_pointer(&domain->freezes) : g_steal_pointer(&domain->thaws), NULL);
+        if (!domain->removals || populated)
                 return;
         removals = g_steal_pointer(&domain->removals);
         if (group_remove(domain->group, &error))
                 domain_forget(domain);
-        removal_finish_all(removals, error);
+        waiter_finish_all(removals, error);
+}
+
+static void on_memory_events(uint32_t mask, const char *name, void *userdata) {
+        Domain *domain = userdata;
+        uint64_t kills;
+
+        if (!group_read_oom_kills(domain->group, &kills) || kills == domain->oom_kills)
+                return;
+        domain->oom_kills = kills;
+        changed(domain, "OOMKills");
 }
 
 static bool follow(Domain *domain, GError **error) {
-        domain->events_watch = watch_add(domain->driver->tree->watch, group_fd(domain->group), "cgroup.events",
-                                         IN_MODIFY, on_events, domain, error);
-        return domain->events_watch >= 0;
+        Watch *watch = domain->driver->tree->watch;
+        int fd = group_fd(domain->group);
+
+        domain->events_watch = watch_add(watch, fd, "cgroup.events", IN_MODIFY, on_events, domain, error);
+        if (domain->events_watch < 0)
+                return false;
+        if (!group_read_oom_kills(domain->group, &domain->oom_kills)) /* no memory controller here */
+                return true;
+        domain->memory_watch = watch_add(watch, fd, "memory.events", IN_MODIFY, on_memory_events, domain, error);
+        return domain->memory_watch >= 0;
 }
 
 /* ---- devices ---- */
@@ -212,6 +244,7 @@ static bool set_up(Domain *domain, const DomainSpec *spec, GError **error) {
 
         return group_write_limits(domain->group, spec->limits, error) &&
                seal_set_rules(domain->driver->seal, group_id(domain->group), rules, error) &&
+               (!spec->delegate || group_delegate(domain->group, spec->delegate_user, error)) &&
                follow(domain, error) && write_attributes(domain, error) &&
                domain_attach(domain, spec->processes, error);
 }
@@ -325,9 +358,9 @@ Domain *domain_load(Driver *driver, const char *name, GError **error) {
                 domain_free(domain);
                 return NULL;
         }
+        domain_refresh_state(domain);
         g_hash_table_insert(driver->domains, domain->name, domain);
         driver->tree->n_domains++;
-        domain_refresh_state(domain);
         return domain;
 }
 
@@ -450,6 +483,34 @@ bool domain_kill(Domain *domain, int signal, GError **error) {
         return true;
 }
 
+/* ---- freezing ---- */
+
+static void give_up_freezing(void *owner) {
+        Domain *domain = owner;
+        g_autoptr(GError) cause = NULL;
+
+        if (!group_freeze(domain->group, false, &cause))
+                g_warning("domain \"%s\" stays half frozen: %s", domain->name, cause->message);
+}
+
+void domain_freeze(Domain *domain, bool freeze, TreeDone done, void *userdata) {
+        g_autofree char *what = g_strdup_printf("domain \"%s\" of driver \"%s\" did not %s in time: "
+                                                "a process in it is held by the kernel", domain->name,
+                                                domain->driver->name, freeze ? "freeze" : "thaw");
+        g_autoptr(GError) error = NULL;
+        bool populated, frozen;
+
+        if (!group_freeze(domain->group, freeze, &error) ||
+            !group_read_events(domain->group, &populated, &frozen, &error) || frozen == freeze) {
+                if (!error)
+                        domain_refresh_state(domain);
+                done(error, userdata);
+                return;
+        }
+        waiter_add(freeze ? &domain->freezes : &domain->thaws, domain->driver->tree, what,
+                   freeze ? give_up_freezing : NULL, domain, done, userdata);
+}
+
 /* ---- removing ---- */
 
 void domain_remove(Domain *domain, bool kill, TreeDone done, void *userdata) {
@@ -465,7 +526,11 @@ void domain_remove(Domain *domain, bool kill, TreeDone done, void *userdata) {
                 cordon_fail(&error, CORDON_ERROR_BUSY, "domain \"%s\" of driver \"%s\" holds processes", domain->name,
                             domain->driver->name);
         else if (group_kill(domain->group, &error)) {
-                removal_add(&domain->removals, domain->driver->tree, group_path(domain->group), done, userdata);
+                g_autofree char *what = g_strdup_printf("domain \"%s\" of driver \"%s\": the processes in it were "
+                                                        "killed and have not ended yet", domain->name,
+                                                        domain->driver->name);
+
+                waiter_add(&domain->removals, domain->driver->tree, what, NULL, domain, done, userdata);
                 return;
         }
         done(error, userdata);

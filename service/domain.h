@@ -12,8 +12,10 @@ struct Domain {
         uid_t owner;
         GPtrArray *devices; /* as granted */
         DomainState state;  /* as last heard from the kernel */
-        int events_watch;
-        GSList *removals; /* waiting for its processes to end */
+        uint64_t oom_kills; /* as last heard */
+        int events_watch, memory_watch;
+        GSList *removals;   /* waiting for its processes to end */
+        GSList *freezes, *thaws;
 };
 
 /* What CreateDomain asks for. */
@@ -22,6 +24,8 @@ typedef struct DomainSpec {
         GArray *limits;       /* of LimitSetting */
         GPtrArray *devices;   /* list of devices, never NULL */
         GPtrArray *processes; /* of Process, never NULL */
+        bool delegate;
+        uid_t delegate_user;
 } DomainSpec;
 
 DomainSpec *domain_spec_new(void);
@@ -46,6 +50,8 @@ bool domain_revoke_devices(Domain *domain, const GPtrArray *devices, GError **er
 bool domain_attach(Domain *domain, const GPtrArray *processes, GError **error);
 /* Every process in the domain and beneath, new forks included. */
 bool domain_kill(Domain *domain, int signal, GError **error);
+/* BUSY, and no longer asked for, when the kernel cannot do it in time. */
+void domain_freeze(Domain *domain, bool freeze, TreeDone done, void *userdata);
 /* BUSY when it holds processes and `kill` is false. Groups that a tenant made in it go with it. */
 void domain_remove(Domain *domain, bool kill, TreeDone done, void *userdata);
 /* Reads the state from the kernel, and tells the listener if it changed. */

@@ -5,7 +5,7 @@
 
 #include "domain.h"
 #include "error.h"
-#include "removal.h"
+#include "waiter.h"
 
 #define KIND "driver"
 
@@ -47,7 +47,7 @@ void driver_free(Driver *driver) {
         g_hash_table_unref(driver->domains);
         watch_remove(driver->tree->watch, driver->events_watch);
         watch_remove(driver->tree->watch, driver->directory_watch);
-        removal_finish_all(g_steal_pointer(&driver->removals), NULL);
+        waiter_finish_all(g_steal_pointer(&driver->removals), NULL);
         seal_free(driver->seal);
         group_free(driver->group);
         g_clear_pointer(&driver->ceiling, g_ptr_array_unref);
@@ -85,7 +85,7 @@ static void on_events(uint32_t mask, const char *name, void *userdata) {
                 return;
         removals = g_steal_pointer(&driver->removals);
         remove_now(driver, &error);
-        removal_finish_all(removals, error);
+        waiter_finish_all(removals, error);
 }
 
 /* A domain's directory is gone: by us, and then it is forgotten already, or by somebody behind our back. */
@@ -127,7 +127,7 @@ static bool write_attributes(Driver *driver, GError **error) {
 
 static bool set_up(Driver *driver, const DriverSpec *spec, GError **error) {
         driver->seal = seal_new(driver->group, error);
-        return driver->seal && group_enable_controllers(driver->group, error) &&
+        return driver->seal && tree_guard_driver(driver->tree, driver->group, error) && group_enable_controllers(driver->group, error) &&
                group_write_limits(driver->group, spec->limits, error) && follow(driver, error) &&
                write_attributes(driver, error);
 }
@@ -221,7 +221,7 @@ Driver *driver_load(Tree *tree, const char *name, GError **error) {
                 return NULL;
 
         driver = driver_alloc(tree, name, g_steal_pointer(&group));
-        if (!find_seal(driver, error) || !read_attributes(driver, error) || !follow(driver, error) ||
+        if (!find_seal(driver, error) || !tree_guard_driver(tree, driver->group, error) || !read_attributes(driver, error) || !follow(driver, error) ||
             !load_domains(driver, error)) {
                 driver_free(driver);
                 return NULL;
@@ -310,7 +310,10 @@ void driver_remove(Driver *driver, bool kill, TreeDone done, void *userdata) {
         else if (!kill)
                 cordon_fail(&error, CORDON_ERROR_BUSY, "driver \"%s\" holds processes", driver->name);
         else if (group_kill(driver->group, &error)) {
-                removal_add(&driver->removals, driver->tree, group_path(driver->group), done, userdata);
+                g_autofree char *what = g_strdup_printf("driver \"%s\": the processes in it were killed and have not "
+                                                        "ended yet", driver->name);
+
+                waiter_add(&driver->removals, driver->tree, what, NULL, driver, done, userdata);
                 return;
         }
         done(error, userdata);

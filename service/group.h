@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "limit.h"
+#include "usage.h"
 
 /*
  * One control group: the only module that touches cgroup files. Every access goes beneath the directory descriptor of
@@ -49,12 +50,20 @@ bool group_read_limit(Group *group, const Limit *limit, LimitValue *ret_value, G
 /* All of `settings` (LimitSetting), or none: what was written before one is refused is put back. */
 bool group_write_limits(Group *group, const GArray *settings, GError **error);
 
+/* False where this host does not have the figure. */
+bool group_read_usage(Group *group, const Usage *usage, UsageValue *ret_value);
+bool group_read_oom_kills(Group *group, uint64_t *ret_count);
+
 bool group_read_events(Group *group, bool *ret_populated, bool *ret_frozen, GError **error);
 bool group_attach(Group *group, pid_t pid, GError **error);
 /* Puts a process back where it was, `path` as in /proc/PID/cgroup. */
 bool group_return(pid_t pid, const char *path, GError **error);
 /* SIGKILL to everything in the group and beneath, new forks included. */
 bool group_kill(Group *group, GError **error);
+/* Asks for it; cgroup.events tells when it is so. */
+bool group_freeze(Group *group, bool freeze, GError **error);
+/* Hands the group, not its limits, to a user, as systemd's Delegate= does. */
+bool group_delegate(Group *group, uid_t uid, GError **error);
 /* GArray of GroupProcess, of the group and all beneath it. */
 GArray *group_processes(Group *group, GError **error);
 

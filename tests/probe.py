@@ -80,6 +80,26 @@ def op_fork():
     return subprocess.Popen(["sleep", "1000"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL).pid
 
 
+def op_fork_bomb(most):
+    """Forks until refused, at most so often; how often it succeeded. The children end at once when told."""
+    keep, children = os.pipe(), []
+    try:
+        while len(children) < most:
+            pid = os.fork()
+            if pid == 0:
+                os.close(keep[1])
+                os.read(keep[0], 1)
+                os._exit(0)
+            children.append(pid)
+    except OSError:
+        pass
+    os.close(keep[1])
+    os.close(keep[0])
+    for pid in children:
+        os.waitpid(pid, 0)
+    return len(children)
+
+
 def op_run(*command):
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return [done.returncode, done.stdout]

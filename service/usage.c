@@ -1,0 +1,122 @@
+#include "usage.h"
+
+#include <string.h>
+
+#define NSEC_PER_USEC 1000
+#define PRESSURE "(dddtdddt)"
+
+const Usage usages[] = {
+        { "MemoryCurrent", "t", "memory.current", NULL, USAGE_FORMAT_NUMBER, 1 },
+        { "MemoryPeak", "t", "memory.peak", NULL, USAGE_FORMAT_NUMBER, 1 },
+        { "MemorySwapCurrent", "t", "memory.swap.current", NULL, USAGE_FORMAT_NUMBER, 1 },
+        { "CPUUsageNSec", "t", "cpu.stat", "usage_usec", USAGE_FORMAT_KEY, NSEC_PER_USEC },
+        { "CPUThrottledUSec", "t", "cpu.stat", "throttled_usec", USAGE_FORMAT_KEY, 1 },
+        { "TasksCurrent", "t", "pids.current", NULL, USAGE_FORMAT_NUMBER, 1 },
+        { "IOReadBytes", "t", "io.stat", "rbytes", USAGE_FORMAT_SUM, 1 },
+        { "IOWriteBytes", "t", "io.stat", "wbytes", USAGE_FORMAT_SUM, 1 },
+        { "IOReadOperations", "t", "io.stat", "rios", USAGE_FORMAT_SUM, 1 },
+        { "IOWriteOperations", "t", "io.stat", "wios", USAGE_FORMAT_SUM, 1 },
+        { "CPUPressure", PRESSURE, "cpu.pressure", NULL, USAGE_FORMAT_PRESSURE, 1 },
+        { "MemoryPressure", PRESSURE, "memory.pressure", NULL, USAGE_FORMAT_PRESSURE, 1 },
+        { "IOPressure", PRESSURE, "io.pressure", NULL, USAGE_FORMAT_PRESSURE, 1 },
+};
+const size_t n_usages = G_N_ELEMENTS(usages);
+
+const Usage *usage_find(const char *name) {
+        for (size_t i = 0; i < n_usages; i++)
+                if (strcmp(usages[i].name, name) == 0)
+                        return &usages[i];
+        return NULL;
+}
+
+static bool number_parse(const char *text, uint64_t *ret_number) {
+        char *end;
+
+        *ret_number = g_ascii_strtoull(text, &end, 10);
+        return end != text;
+}
+
+/* What follows `key` and `separator` at the beginning of a word, or NULL. */
+static const char *value_of(const char *word, const char *key, char separator) {
+        size_t n = strlen(key);
+
+        return strncmp(word, key, n) == 0 && word[n] == separator ? word + n + 1 : NULL;
+}
+
+static bool key_parse(const char *contents, const char *key, uint64_t *ret_number) {
+        g_auto(GStrv) lines = g_strsplit(contents, "\n", -1);
+
+        for (char **line = lines; *line; line++) {
+                const char *value = value_of(*line, key, ' ');
+
+                if (value)
+                        return number_parse(value, ret_number);
+        }
+        return false;
+}
+
+static bool sum_parse(const char *contents, const char *key, uint64_t *ret_number) {
+        g_auto(GStrv) words = g_strsplit_set(contents, " \n", -1);
+        uint64_t sum = 0, number;
+
+        for (char **word = words; *word; word++) {
+                const char *value = value_of(*word, key, '=');
+
+                if (value && number_parse(value, &number))
+                        sum += number;
+        }
+        *ret_number = sum;
+        return true;
+}
+
+/* "some avg10=0.00 avg60=0.00 avg300=0.00 total=0" */
+static bool pressure_parse(const char *contents, const char *kind, UsagePressure *ret_pressure) {
+        static const char *const keys[] = { "avg10", "avg60", "avg300", "total" };
+        g_auto(GStrv) lines = g_strsplit(contents, "\n", -1);
+
+        for (char **line = lines; *line; line++) {
+                g_auto(GStrv) words = g_strsplit(*line, " ", -1);
+
+                if (g_strv_length(words) < 5 || strcmp(words[0], kind) != 0)
+                        continue;
+                for (size_t i = 0; i < 4; i++) {
+                        const char *value = value_of(words[i + 1], keys[i], '=');
+
+                        if (!value)
+                                return false;
+                        if (i < 3)
+                                ret_pressure->average[i] = g_ascii_strtod(value, NULL);
+                        else
+                                ret_pressure->total = g_ascii_strtoull(value, NULL, 10);
+                }
+                return true;
+        }
+        return false;
+}
+
+bool usage_parse(const Usage *usage, const char *contents, UsageValue *ret_value) {
+        UsageValue value = {};
+        bool ok = false;
+
+        switch (usage->format) {
+        case USAGE_FORMAT_NUMBER:
+                ok = number_parse(contents, &value.number);
+                break;
+        case USAGE_FORMAT_KEY:
+                ok = key_parse(contents, usage->key, &value.number);
+                break;
+        case USAGE_FORMAT_SUM:
+                ok = sum_parse(contents, usage->key, &value.number);
+                break;
+        case USAGE_FORMAT_PRESSURE:
+                ok = pressure_parse(contents, "some", &value.some);
+                if (ok && !pressure_parse(contents, "full", &value.full))
+                        value.full.total = USAGE_UNAVAILABLE;
+                break;
+        }
+        if (!ok)
+                return false;
+        value.number *= usage->factor;
+        *ret_value = value;
+        return true;
+}

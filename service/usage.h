@@ -1,0 +1,43 @@
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * What a group uses, read when asked. One table row per figure; names and units are systemd's where it has them
+ * (org.freedesktop.systemd1(5)), files the kernel's (cgroup-v2.rst; Documentation/accounting/psi.rst). Pure.
+ */
+#define USAGE_UNAVAILABLE UINT64_MAX
+
+typedef enum UsageFormat {
+        USAGE_FORMAT_NUMBER,   /* "N" */
+        USAGE_FORMAT_KEY,      /* a line "KEY N" */
+        USAGE_FORMAT_SUM,      /* words "KEY=N" on any line, added up */
+        USAGE_FORMAT_PRESSURE, /* the lines "some …" and "full …" */
+} UsageFormat;
+
+typedef struct Usage {
+        const char *name;      /* of the property */
+        const char *signature; /* "t" or "(dddtdddt)" */
+        const char *file, *key;
+        UsageFormat format;
+        uint64_t factor;       /* from the kernel's unit to the property's */
+} Usage;
+
+/* Percentages over 10, 60 and 300 s, and the total in microseconds. */
+typedef struct UsagePressure {
+        double average[3];
+        uint64_t total;
+} UsagePressure;
+
+typedef struct UsageValue {
+        uint64_t number;
+        UsagePressure some, full;
+} UsageValue;
+
+extern const Usage usages[];
+extern const size_t n_usages;
+
+const Usage *usage_find(const char *name);
+bool usage_parse(const Usage *usage, const char *contents, UsageValue *ret_value);

@@ -1,0 +1,151 @@
+"""Runs the tests of the kinds named (default: all), and counts. Called by ./check, which installs what is needed."""
+import argparse
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+EXPECTED_SKIPS = TOP / "tests/expected-skips"
+RELEASES = "bookworm", "trixie"
+
+
+class Tally:
+    """Passed, failed and skipped tests, by name."""
+
+    def __init__(self):
+        self.passed, self.failed, self.skipped = 0, [], []
+
+    def add(self, name, outcome):
+        if outcome == "passed":
+            self.passed += 1
+        else:
+            getattr(self, outcome).append(name)
+
+    def unexpected_skips(self):
+        expected = {line.split("#")[0].strip() for line in EXPECTED_SKIPS.read_text().splitlines()} - {""}
+        return [name for name in self.skipped if name not in expected]
+
+
+def say(text):
+    print(f"== {text}", flush=True)
+
+
+def build(directory, *options):
+    subprocess.run([TOP / "tools/build", TOP / directory, "-Dwerror=true", *options], check=True)
+
+
+def read_junit(tally, path, prefix):
+    """Counts the cases of a JUnit report; False when there is none to read."""
+    try:
+        root = xml.etree.ElementTree.parse(path).getroot()
+    except (OSError, xml.etree.ElementTree.ParseError):
+        return False
+    for case in root.iter("testcase"):
+        kinds = {child.tag for child in case}
+        outcome = "failed" if kinds & {"failure", "error"} else "skipped" if "skipped" in kinds else "passed"
+        tally.add(f"{prefix}/{case.get('classname')}::{case.get('name')}", outcome)
+    return True
+
+
+def run_meson(tally, directory, prefix):
+    status = subprocess.run(["meson", "test", "-C", TOP / directory, "--suite", "unit", "--print-errorlogs"]).returncode
+    if not read_junit(tally, TOP / directory / "meson-logs/testlog.junit.xml", prefix) or (status and not tally.failed):
+        tally.add(f"{prefix}: meson test", "failed")
+
+
+def run_pytest(tally, suite, directory, prefix):
+    """Natively, on the build in `directory`."""
+    with tempfile.TemporaryDirectory() as temporary:
+        report = temporary + "/report.xml"
+        status = subprocess.run(
+            ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml", report,
+             TOP / "tests" / suite],
+            env={**os.environ, "CORDON_BUILD": str(TOP / directory)}).returncode
+        before = len(tally.failed)
+        if not read_junit(tally, report, prefix) or (status != 0 and len(tally.failed) == before):
+            tally.add(f"{prefix}: pytest ended with {status}", "failed")
+
+
+def run_vm(tally, release):
+    """The same runner, inside a virtual machine; the report comes back on standard output behind a mark."""
+    command = ("/usr/bin/python3 -m pytest -q -p no:cacheprovider --junitxml report.xml tests/vm; status=$?; "
+               "echo; echo ==REPORT==; cat report.xml; exit $status")
+    done = subprocess.run([TOP / "tests/vm/boot", "--release", release, "--timeout", "900", "--copy", TOP / "tests",
+                           "--", "sh", "-c", command], stdout=subprocess.PIPE, text=True)
+    output, _, report = done.stdout.partition("==REPORT==\n")
+    print(output, flush=True)
+    with tempfile.NamedTemporaryFile("w", suffix=".xml") as file:
+        file.write(report)
+        file.flush()
+        before = len(tally.failed)
+        if not read_junit(tally, file.name, f"vm-{release}") or (done.returncode and len(tally.failed) == before):
+            tally.add(f"vm-{release}: ended with {done.returncode}", "failed")
+
+
+def kind_unit(tally):
+    say("unit: gcc")
+    build("build")
+    run_meson(tally, "build", "unit")
+    say("unit: clang")
+    os.environ["CC"] = "clang"
+    build("build-clang")
+    del os.environ["CC"]
+    run_meson(tally, "build-clang", "unit-clang")
+
+
+def kind_bus(tally):
+    say("bus")
+    build("build")
+    run_pytest(tally, "bus", "build", "bus")
+
+
+def kind_kernel(tally):
+    say("kernel")
+    build("build")
+    run_pytest(tally, "kernel", "build", "kernel")
+
+
+def kind_sanitizers(tally):
+    say("unit, bus, kernel: ASan and UBSan")
+    build("build-asan", "-Db_sanitize=address,undefined", "-Db_lundef=false")
+    run_meson(tally, "build-asan", "unit-asan")
+    run_pytest(tally, "bus", "build-asan", "bus-asan")
+    run_pytest(tally, "kernel", "build-asan", "kernel-asan")
+
+
+def kind_vm(tally):
+    build("build")
+    for release in RELEASES:
+        say(f"vm: {release}")
+        run_vm(tally, release)
+
+
+KINDS = {"unit": kind_unit, "bus": kind_bus, "kernel": kind_kernel, "sanitizers": kind_sanitizers, "vm": kind_vm}
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        prog="check", description="Runs the tests. The last line counts them; the status is not 0 when one failed, or "
+        "was skipped without being listed in tests/expected-skips.")
+    parser.add_argument("kind", nargs="*", choices=[[], *KINDS], help="one of: " + ", ".join(KINDS) + " (default: all)")
+    kinds = parser.parse_args().kind or list(KINDS)
+
+    tally = Tally()
+    for kind in kinds:
+        try:
+            KINDS[kind](tally)
+        except subprocess.CalledProcessError as error:
+            tally.add(f"{kind}: {error}", "failed")
+    unexpected = tally.unexpected_skips()
+    for name in tally.failed:
+        print("failed:", name)
+    for name in tally.skipped:
+        print("skipped, unexpectedly:" if name in unexpected else "skipped:", name)
+    print(f"{tally.passed} passed, {len(tally.failed)} failed, {len(tally.skipped)} skipped")
+    sys.exit(1 if tally.failed or unexpected or not tally.passed else 0)
+
+
+main()
