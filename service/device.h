@@ -57,7 +57,11 @@ void device_grant_unref(DeviceGrant *grant);
 GPtrArray *device_list_new(void);
 /* Adds to a list under construction, which device_list_merge() finishes; takes the reference. */
 void device_list_add(GPtrArray *list, DeviceGrant *grant);
-/* Entries of the same name become one, with the union of their access. */
+/*
+ * Entries of the same name become one, with the union of their access. Where a name has come to mean other devices
+ * (a driver was loaded, a disk replugged), what it meant before stays granted by number: nothing gets an access that
+ * was not asked for it.
+ */
 void device_list_merge(GPtrArray *list);
 /* The ceiling of a driver for which none was given: every device. */
 GPtrArray *device_list_everything(void);
@@ -66,8 +70,8 @@ GPtrArray *device_list_everything(void);
 GPtrArray *device_list_union(const GPtrArray *list, const GPtrArray *more, GError **error);
 /*
  * `list` without what `revoked` names, in a new list. A grant of several devices that loses some is replaced by its
- * remaining devices by number. What was not granted is no error; a device that a wider grant covers (c:1:3 under
- * c:1:*) cannot be taken out alone and fails with INVALID_DEVICE.
+ * remaining devices by number. What was not granted is no error; a device that a grant covers together with others
+ * (c:1:3, or c:*:3, under c:1:*) cannot be taken out alone and fails with INVALID_DEVICE.
  */
 GPtrArray *device_list_revoke(const GPtrArray *list, const GPtrArray *revoked, GError **error);
 

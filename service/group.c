@@ -497,12 +497,17 @@ bool group_return(pid_t pid, const char *path, GError **error) {
         g_autoptr(Host) host = host_detect(error);
         g_autofree char *full = NULL;
         autoclose int dir = -1;
+        size_t n;
 
         if (!host)
                 return false;
-        if (!g_str_has_prefix(path, host->mount_root))
+        if (!host->mount)
+                return cordon_fail(error, CORDON_ERROR_KERNEL_REFUSED, "no cgroup2 file system is mounted");
+        /* A prefix of whole names: /a/bc is not below /a/b. */
+        n = strcmp(host->mount_root, "/") == 0 ? 0 : strlen(host->mount_root);
+        if (strncmp(path, host->mount_root, n) != 0 || (path[n] != '/' && path[n] != '\0'))
                 return cordon_fail(error, CORDON_ERROR_KERNEL_REFUSED, "%s is not below %s", path, host->mount);
-        full = g_build_filename(host->mount, path + strlen(host->mount_root), NULL);
+        full = g_build_filename(host->mount, path + n, NULL);
         dir = open(full, O_PATH | O_DIRECTORY | O_CLOEXEC);
         return attach(dir, path, pid, error);
 }
