@@ -161,6 +161,6 @@ def test_lost_seal(world):
         world.start_daemon()
         assert_sealed_once(group)
         assert set(answers(probe).values()) == {"EPERM"}
-        assert domain.EffectiveDevices == []
+        assert domain.EffectiveDevices == [] and domain.DeviceAllow == []
         domain.set(*LIST)
         assert answers(probe) == GIVEN
