@@ -287,18 +287,53 @@ static uint32_t access_covering(const GPtrArray *outer, const struct seal_device
         return access;
 }
 
-bool device_list_covers(const GPtrArray *outer, const GPtrArray *inner, const DeviceGrant **ret_excess) {
-        for (unsigned i = 0; i < inner->len; i++) {
-                const DeviceGrant *grant = inner->pdata[i];
-
-                for (size_t j = 0; j < grant->n_rules; j++)
-                        if (grant->access & ~access_covering(outer, &grant->rules[j].device)) {
-                                if (ret_excess)
-                                        *ret_excess = grant;
-                                return false;
-                        }
-        }
+static bool list_covers_grant(const GPtrArray *outer, const DeviceGrant *grant) {
+        for (size_t i = 0; i < grant->n_rules; i++)
+                if (grant->access & ~access_covering(outer, &grant->rules[i].device))
+                        return false;
         return true;
+}
+
+bool device_list_covers(const GPtrArray *outer, const GPtrArray *inner, const DeviceGrant **ret_excess) {
+        for (unsigned i = 0; i < inner->len; i++)
+                if (!list_covers_grant(outer, inner->pdata[i])) {
+                        if (ret_excess)
+                                *ret_excess = inner->pdata[i];
+                        return false;
+                }
+        return true;
+}
+
+/* Of two rules of which one covers the other, the narrower with the access of both. */
+static void add_common(GPtrArray *common, const DeviceGrant *grant, const DeviceRule *rule) {
+        for (size_t i = 0; i < grant->n_rules; i++) {
+                const struct seal_device *device = &grant->rules[i].device;
+                DeviceRule both = { *device, grant->access & rule->access };
+
+                if (device_covers(device, &rule->device))
+                        both.device = rule->device;
+                else if (!device_covers(&rule->device, device))
+                        continue;
+                add_by_number(common, &both, 1);
+        }
+}
+
+GPtrArray *device_list_within(const GPtrArray *list, const GArray *rules) {
+        g_autoptr(GPtrArray) outer = device_list_new(), common = device_list_new();
+
+        add_by_number(outer, (const DeviceRule *) rules->data, rules->len);
+        for (unsigned i = 0; i < list->len; i++) {
+                DeviceGrant *grant = list->pdata[i];
+
+                if (list_covers_grant(outer, grant)) {
+                        device_list_add(common, device_grant_ref(grant));
+                        continue;
+                }
+                for (unsigned j = 0; j < rules->len; j++)
+                        add_common(common, grant, &g_array_index(rules, DeviceRule, j));
+        }
+        device_list_merge(common);
+        return g_steal_pointer(&common);
 }
 
 uint32_t device_list_access(const GPtrArray *list, const struct seal_device *key) {

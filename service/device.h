@@ -81,6 +81,11 @@ GPtrArray *device_list_revoke(const GPtrArray *list, const GPtrArray *revoked, G
 
 /* Whether everything in `inner` is allowed by `outer`; if not, *ret_excess (not owned) is a grant that is not. */
 bool device_list_covers(const GPtrArray *outer, const GPtrArray *inner, const DeviceGrant **ret_excess);
+/*
+ * What of `list` the rules give, too, in a new list: a grant that they give whole stays, of another its common part by
+ * number, where one covers the other; of c:1:* and c:*:3 nothing is left.
+ */
+GPtrArray *device_list_within(const GPtrArray *list, const GArray *rules);
 /* Access that the list gives under exactly this key, wildcards being keys of their own. */
 uint32_t device_list_access(const GPtrArray *list, const struct seal_device *key);
 /* The merged rules of a list: GArray of DeviceRule, unique by device, sorted. */

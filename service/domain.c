@@ -191,7 +191,7 @@ static bool enforce(Domain *domain, const GPtrArray *before, const GPtrArray *af
         return seal_set_rules(domain->driver->seal, id, rules, error);
 }
 
-/* The kernel is changed first: a crash in between leaves a map that the next start narrows to what is recorded. */
+/* The kernel is changed first: after a crash in between the next start keeps what both give. */
 static bool replace_devices(Domain *domain, GPtrArray *devices, GError **error) {
         if (!enforce(domain, domain->devices, devices, error))
                 return false;
@@ -305,27 +305,33 @@ static bool read_attributes(Domain *domain, GError **error) {
         return true;
 }
 
+static bool same_rules(const GArray *a, const GArray *b) {
+        return a->len == b->len && (a->len == 0 || memcmp(a->data, b->data, a->len * sizeof(DeviceRule)) == 0);
+}
+
 /*
- * An earlier daemon may have ended between changing the kernel's list and recording it. What the kernel has beyond the
- * record was never acknowledged: it is taken away. What it lacks stays away.
+ * An earlier daemon may have ended between changing the kernel's list and recording it, or the seal was lost with all
+ * its lists. What both give stays: the rest of the kernel's was never acknowledged, and what the kernel lacks no start
+ * gives back, because the record lies on a group that a tenant may be able to write to.
  */
-static bool narrow(Domain *domain, GError **error) {
+static bool reconcile(Domain *domain, GError **error) {
         Seal *seal = domain->driver->seal;
         uint64_t id = group_id(domain->group);
-        g_autoptr(GArray) rules = seal_read_rules(seal, id, error);
+        g_autoptr(GArray) rules = seal_read_rules(seal, id, error), recorded = device_list_rules(domain->devices);
+        g_autoptr(GPtrArray) common = NULL;
 
         if (!rules)
                 return false;
-        for (unsigned i = 0; i < rules->len; i++) {
-                const DeviceRule *rule = &g_array_index(rules, DeviceRule, i);
-                uint32_t granted = device_list_access(domain->devices, &rule->device);
-
-                if ((rule->access & ~granted) == 0)
-                        continue;
-                g_warning("domain \"%s\" had more devices than were granted; narrowing", domain->name);
-                if (!seal_set_rule(seal, id, &rule->device, rule->access & granted, error))
-                        return false;
-        }
+        if (same_rules(rules, recorded))
+                return true;
+        g_warning("domain \"%s\": the devices in force are not those recorded; keeping what both give", domain->name);
+        common = device_list_within(domain->devices, rules);
+        g_array_unref(rules);
+        rules = device_list_rules(common);
+        if (!seal_set_rules(seal, id, rules, error) || !write_devices(domain, common, error))
+                return false;
+        g_ptr_array_unref(domain->devices);
+        domain->devices = g_steal_pointer(&common);
         return true;
 }
 
@@ -353,7 +359,7 @@ Domain *domain_load(Driver *driver, const char *name, GError **error) {
         }
 
         domain = domain_alloc(driver, name, g_steal_pointer(&group));
-        if (!read_attributes(domain, error) || !narrow(domain, error) || !follow(domain, error)) {
+        if (!read_attributes(domain, error) || !reconcile(domain, error) || !follow(domain, error)) {
                 domain_free(domain);
                 return NULL;
         }
