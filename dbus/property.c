@@ -266,6 +266,7 @@ typedef struct Property {
 
 #define CONST SD_BUS_VTABLE_PROPERTY_CONST
 #define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
+#define INVALIDATES SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION /* of any length, so the signal does not carry it */
 
 static const Property manager_properties[] = {
         { "Version", "s", get_version, CONST },
@@ -296,8 +297,8 @@ static const Property domain_properties[] = {
         { "Owner", "u", get_domain_owner, CONST },
         { "ControlGroup", "s", get_domain_group, CONST },
         { "State", "s", get_state, CHANGES },
-        { "DeviceAllow", "a(ss)", get_device_allow, CHANGES },
-        { "EffectiveDevices", "a(suus)", get_effective_devices, CHANGES },
+        { "DeviceAllow", "a(ss)", get_device_allow, INVALIDATES },
+        { "EffectiveDevices", "a(suus)", get_effective_devices, INVALIDATES },
         { "DeniedDevices", "t", get_denied_devices, 0 },
         { "OOMKills", "t", get_oom_kills, CHANGES },
         {},

@@ -281,9 +281,11 @@ bool group_enable_controllers(Group *group, GError **error) {
 }
 
 static bool unavailable(Group *group, const Limit *limit, GError **error) {
-        g_auto(GStrv) controllers = group_controllers(group, NULL);
+        g_auto(GStrv) controllers = error ? group_controllers(group, NULL) : NULL;
         g_autofree char *list = g_strjoinv(" ", controllers ? controllers : (char *[]) { NULL });
 
+        if (!error) /* nobody wants to know why */
+                return false;
         if (!limit->controller || (controllers && g_strv_contains((const char *const *) controllers, limit->controller)))
                 return cordon_fail(error, CORDON_ERROR_CONTROLLER_UNAVAILABLE, "%s: this kernel has no %s", limit->name,
                                    limit->file);
