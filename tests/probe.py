@@ -52,6 +52,10 @@ def op_fork():
     return subprocess.Popen(["sleep", "1000"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL).pid
 
 
+def op_seteuid(uid):
+    os.seteuid(uid)
+
+
 def op_run(*command):
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return [done.returncode, done.stdout]
