@@ -143,30 +143,30 @@ static GArray *difference(const GPtrArray *before, const GPtrArray *after) {
         return changes;
 }
 
+static bool enforce_all(Domain *domain, const GPtrArray *devices, GError **error) {
+        g_autoptr(GArray) rules = device_list_rules(devices);
+
+        return seal_set_rules(domain->driver->seal, group_id(domain->group), rules, error);
+}
+
 /* One key changes in place; several change in one step by a new list. */
-static bool enforce(Domain *domain, const GPtrArray *before, const GPtrArray *after, GError **error) {
-        g_autoptr(GArray) changes = difference(before, after), rules = NULL;
-        uint64_t id = group_id(domain->group);
+static bool enforce_difference(Domain *domain, const GPtrArray *devices, GError **error) {
+        g_autoptr(GArray) changes = difference(domain->devices, devices);
+        const DeviceRule *change = &g_array_index(changes, DeviceRule, 0);
 
         if (changes->len == 0)
                 return true;
-        if (changes->len == 1) {
-                const DeviceRule *change = &g_array_index(changes, DeviceRule, 0);
-
-                return seal_set_rule(domain->driver->seal, id, &change->device, change->access, error);
-        }
-        rules = device_list_rules(after);
-        return seal_set_rules(domain->driver->seal, id, rules, error);
+        if (changes->len > 1)
+                return enforce_all(domain, devices, error);
+        return seal_set_rule(domain->driver->seal, group_id(domain->group), &change->device, change->access, error);
 }
 
-/* The kernel is changed first: a crash in between leaves a map that the next start narrows to what is recorded. */
-static bool replace_devices(Domain *domain, GPtrArray *devices, GError **error) {
-        if (!enforce(domain, domain->devices, devices, error))
-                return false;
+/* The kernel was changed first: a crash in between leaves a map that the next start narrows to what is recorded. */
+static bool record(Domain *domain, GPtrArray *devices, GError **error) {
         if (!write_devices(domain, devices, error)) {
                 g_autoptr(GError) cause = NULL;
 
-                if (!enforce(domain, devices, domain->devices, &cause))
+                if (!enforce_all(domain, domain->devices, &cause))
                         g_warning("domain \"%s\": its devices cannot be put back: %s", domain->name, cause->message);
                 return false;
         }
@@ -177,8 +177,10 @@ static bool replace_devices(Domain *domain, GPtrArray *devices, GError **error) 
         return true;
 }
 
+/* The kernel's list may lack what is recorded, after a lost seal; so all of it is put in force. */
 bool domain_set_devices(Domain *domain, GPtrArray *devices, GError **error) {
-        return driver_check_ceiling(domain->driver, devices, error) && replace_devices(domain, devices, error);
+        return driver_check_ceiling(domain->driver, devices, error) && enforce_all(domain, devices, error) &&
+               record(domain, devices, error);
 }
 
 bool domain_allow_devices(Domain *domain, const GPtrArray *devices, GError **error) {
@@ -187,13 +189,13 @@ bool domain_allow_devices(Domain *domain, const GPtrArray *devices, GError **err
         if (!driver_check_ceiling(domain->driver, devices, error))
                 return false;
         sum = device_list_union(domain->devices, devices, error);
-        return sum && replace_devices(domain, sum, error);
+        return sum && enforce_difference(domain, sum, error) && record(domain, sum, error);
 }
 
 bool domain_revoke_devices(Domain *domain, const GPtrArray *devices, GError **error) {
         g_autoptr(GPtrArray) rest = device_list_revoke(domain->devices, devices, error);
 
-        return rest && replace_devices(domain, rest, error);
+        return rest && enforce_difference(domain, rest, error) && record(domain, rest, error);
 }
 
 /* ---- creating ---- */
