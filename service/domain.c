@@ -286,6 +286,8 @@ static bool narrow(Domain *domain, GError **error) {
 
         if (!rules)
                 return false;
+        if (rules->len == 0) /* perhaps unknown to a new seal: it has a list from now on */
+                return seal_set_rules(seal, id, rules, error);
         for (unsigned i = 0; i < rules->len; i++) {
                 const DeviceRule *rule = &g_array_index(rules, DeviceRule, i);
                 uint32_t granted = device_list_access(domain->devices, &rule->device);
@@ -299,16 +301,6 @@ static bool narrow(Domain *domain, GError **error) {
         return true;
 }
 
-/* A group of an unfinished creation: nobody was told of it. */
-static void drop_unfinished(Group *group) {
-        g_autoptr(GError) cause = NULL;
-
-        if (group_remove(group, &cause))
-                g_message("%s was never finished; removed", group_path(group));
-        else
-                g_warning("%s was never finished and stays, without any device: %s", group_path(group), cause->message);
-}
-
 Domain *domain_load(Driver *driver, const char *name, GError **error) {
         g_autoptr(Group) group = group_open(driver->group, name, error);
         g_autofree char *kind = NULL;
@@ -318,7 +310,8 @@ Domain *domain_load(Driver *driver, const char *name, GError **error) {
                 return NULL;
         kind = group_get_attribute(group, "kind", NULL);
         if (g_strcmp0(kind, KIND) != 0) {
-                drop_unfinished(group);
+                seal_forget_domain(driver->seal, group_id(group));
+                group_drop_unfinished(group);
                 return NULL;
         }
 

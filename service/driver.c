@@ -5,6 +5,7 @@
 
 #include "domain.h"
 #include "error.h"
+#include "name.h"
 #include "removal.h"
 
 #define KIND "driver"
@@ -194,6 +195,19 @@ static bool find_seal(Driver *driver, GError **error) {
         return driver->seal != NULL;
 }
 
+/* A domain that went while no daemon looked, or in the midst of its creation, has left its rules behind. */
+static void forget_gone(Driver *driver, const GPtrArray *names) {
+        g_autoptr(GHashTable) ids = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+
+        for (unsigned i = 0; i < names->len; i++) {
+                g_autoptr(Group) group = group_open(driver->group, names->pdata[i], NULL);
+                uint64_t id = group ? group_id(group) : 0;
+
+                g_hash_table_add(ids, g_memdup2(&id, sizeof(id)));
+        }
+        seal_forget_others(driver->seal, ids);
+}
+
 static bool load_domains(Driver *driver, GError **error) {
         g_autoptr(GPtrArray) names = group_children(driver->group, error);
 
@@ -206,6 +220,7 @@ static bool load_domains(Driver *driver, GError **error) {
                         g_warning("domain \"%s\" of driver \"%s\" is left alone: %s", (char *) names->pdata[i],
                                   driver->name, cause->message);
         }
+        forget_gone(driver, names);
         return true;
 }
 
@@ -217,8 +232,11 @@ Driver *driver_load(Tree *tree, const char *name, GError **error) {
         if (!group)
                 return NULL;
         kind = group_get_attribute(group, "kind", NULL);
-        if (g_strcmp0(kind, KIND) != 0)
+        if (g_strcmp0(kind, KIND) != 0) {
+                if (name_validate("driver", name, NULL)) /* the keeper's group has a name that no driver has */
+                        group_drop_unfinished(group);
                 return NULL;
+        }
 
         driver = driver_alloc(tree, name, g_steal_pointer(&group));
         if (!find_seal(driver, error) || !read_attributes(driver, error) || !follow(driver, error) ||

@@ -351,6 +351,21 @@ void seal_forget_domain(Seal *seal, uint64_t domain) {
         bpf_map_delete_elem(seal->maps[MAP_REFUSALS], &domain);
 }
 
+/* A domain's count of refusals comes before its rules and goes after them. */
+void seal_forget_others(Seal *seal, GHashTable *domains) {
+        g_autoptr(GArray) gone = g_array_new(false, false, sizeof(uint64_t));
+        uint64_t key, next, *after = NULL;
+
+        while (bpf_map_get_next_key(seal->maps[MAP_REFUSALS], after, &next) == 0) {
+                if (!g_hash_table_contains(domains, &next))
+                        g_array_append_val(gone, next);
+                key = next;
+                after = &key;
+        }
+        for (unsigned i = 0; i < gone->len; i++)
+                seal_forget_domain(seal, g_array_index(gone, uint64_t, i));
+}
+
 uint64_t seal_read_refusals(Seal *seal, uint64_t domain) {
         uint64_t count = 0;
 
