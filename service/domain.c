@@ -335,16 +335,6 @@ static bool reconcile(Domain *domain, GError **error) {
         return true;
 }
 
-/* A group of an unfinished creation: nobody was told of it. */
-static void drop_unfinished(Group *group) {
-        g_autoptr(GError) cause = NULL;
-
-        if (group_remove(group, &cause))
-                g_message("%s was never finished; removed", group_path(group));
-        else
-                g_warning("%s was never finished and stays, without any device: %s", group_path(group), cause->message);
-}
-
 Domain *domain_load(Driver *driver, const char *name, GError **error) {
         g_autoptr(Group) group = group_open(driver->group, name, error);
         g_autofree char *kind = NULL;
@@ -354,7 +344,7 @@ Domain *domain_load(Driver *driver, const char *name, GError **error) {
                 return NULL;
         kind = group_get_attribute(group, "kind", NULL);
         if (g_strcmp0(kind, KIND) != 0) {
-                drop_unfinished(group);
+                group_drop_unfinished(group);
                 return NULL;
         }
 

@@ -5,6 +5,7 @@
 
 #include "domain.h"
 #include "error.h"
+#include "name.h"
 #include "waiter.h"
 
 #define KIND "driver"
@@ -188,7 +189,8 @@ static bool write_attributes(Driver *driver, GError **error) {
 
 static bool set_up(Driver *driver, const DriverSpec *spec, GError **error) {
         driver->seal = seal_new(driver->group, error);
-        return driver->seal && tree_guard_driver(driver->tree, driver->group, error) && group_enable_controllers(driver->group, error) &&
+        return driver->seal && tree_guard_driver(driver->tree, driver->group, error) &&
+               group_enable_controllers(driver->group, error) &&
                group_write_limits(driver->group, spec->limits, error) && follow(driver, error) &&
                write_attributes(driver, error);
 }
@@ -255,6 +257,19 @@ static bool find_seal(Driver *driver, GError **error) {
         return driver->seal != NULL;
 }
 
+/* A domain that went while no daemon looked, or in the midst of its creation, has left its rules behind. */
+static void forget_gone(Driver *driver, const GPtrArray *names) {
+        g_autoptr(GHashTable) ids = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+
+        for (unsigned i = 0; i < names->len; i++) {
+                g_autoptr(Group) group = group_open(driver->group, names->pdata[i], NULL);
+                uint64_t id = group ? group_id(group) : 0;
+
+                g_hash_table_add(ids, g_memdup2(&id, sizeof(id)));
+        }
+        seal_forget_others(driver->seal, ids);
+}
+
 static bool load_domains(Driver *driver, GError **error) {
         g_autoptr(GPtrArray) names = group_children(driver->group, error);
 
@@ -267,6 +282,7 @@ static bool load_domains(Driver *driver, GError **error) {
                         g_warning("domain \"%s\" of driver \"%s\" is left alone: %s", (char *) names->pdata[i],
                                   driver->name, cause->message);
         }
+        forget_gone(driver, names);
         return true;
 }
 
@@ -278,12 +294,15 @@ Driver *driver_load(Tree *tree, const char *name, GError **error) {
         if (!group)
                 return NULL;
         kind = group_get_attribute(group, "kind", NULL);
-        if (g_strcmp0(kind, KIND) != 0)
+        if (g_strcmp0(kind, KIND) != 0) {
+                if (name_validate("driver", name, NULL)) /* the keeper's group has a name that no driver has */
+                        group_drop_unfinished(group);
                 return NULL;
+        }
 
         driver = driver_alloc(tree, name, g_steal_pointer(&group));
-        if (!find_seal(driver, error) || !tree_guard_driver(tree, driver->group, error) || !read_attributes(driver, error) || !follow(driver, error) ||
-            !load_domains(driver, error)) {
+        if (!find_seal(driver, error) || !tree_guard_driver(tree, driver->group, error) ||
+            !read_attributes(driver, error) || !follow(driver, error) || !load_domains(driver, error)) {
                 driver_free(driver);
                 return NULL;
         }

@@ -224,6 +224,15 @@ bool group_remove(Group *group, GError **error) {
         return true;
 }
 
+void group_drop_unfinished(Group *group) {
+        g_autoptr(GError) cause = NULL;
+
+        if (group_remove(group, &cause))
+                g_message("%s was never finished; removed", group->path);
+        else
+                g_warning("%s was never finished and stays: %s", group->path, cause->message);
+}
+
 GPtrArray *group_children(Group *group, GError **error) {
         g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
         int r = list_directories(group->fd, names, false);
