@@ -286,7 +286,7 @@ Domain *domain_create(Tree *tree, const DomainSpec *spec, uid_t owner, GError **
                 return NULL;
         }
         driver_add_domain(driver, domain);
-        tree->listener->domain_added(domain, tree->userdata);
+        tree->listener->domain_added(domain, spec->limits, tree->userdata);
         return domain;
 }
 
