@@ -8,7 +8,7 @@ import cordon
 from sealed import Opener, devices, move, wait_for_end
 
 PERMITTED, FORBIDDEN, CHANGING, OTHER = "/dev/null", "/dev/fuse", "/dev/zero", "/dev/full"
-MANY = [(f"c:240:{minor}", "r") for minor in range(1000)]
+MANY = [(f"c:240:{minor}", "r") for minor in range(400)]
 
 # (method, list) that gives the changing device, and that takes it; the others stay as they are.
 CHANGES = [
@@ -19,7 +19,7 @@ CHANGES = [
     # the whole list, in which the permitted device has another rule than before
     ("SetDevices", [("c:1:*", "rw")], "SetDevices", [("c:1:3", "r"), (PERMITTED, "w"), (OTHER, "r")]),
     ("SetDevices", [("@pseudo", "rw")], "RevokeDevices", [("c:1:5", "rwm")]),
-    ("AllowDevices", [*MANY, (CHANGING, "rw")], "RevokeDevices", [*MANY[:500], (CHANGING, "rw")]),
+    ("AllowDevices", [*MANY, (CHANGING, "rw")], "RevokeDevices", [*MANY[:200], (CHANGING, "rw")]),
     ("SetDevices", [*MANY, (PERMITTED, "rw"), (CHANGING, "rw")], "SetDevices", [(PERMITTED, "rw"), ("b:*:*", "rwm")]),
 ]
 

@@ -19,20 +19,20 @@ threading.Thread(target=rest).start()
 ctypes.CDLL(None).syscall({"x86_64": 60, "aarch64": 93}[__import__("os").uname().machine], 0)
 """
 
-# At most 100 processes at a time, each replaced by a child before it ends, in a group of its own; 30,000 in all, or 60 s.
+# 30 chains, each in a group of its own, of processes that fork and end: at most 60 at a time, 30,000 in all, or 60 s.
 STORM = """
 import os, signal, sys
 nested = sys.argv[1]
 sys.stdin.readline()
-for i in range(100):
+for i in range(30):
     if os.fork() == 0:
         signal.alarm(60)
         os.makedirs(f"{nested}/{i}", exist_ok=True)
         with open(f"{nested}/{i}/cgroup.procs", "w") as file:
             file.write("0")
-        if i == 99:
+        if i == 29:
             os.write(1, b"raging\\n")
-        for _ in range(300):
+        for _ in range(1000):
             if os.fork():
                 os._exit(0)
             signal.alarm(60)
