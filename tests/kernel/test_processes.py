@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import cordon
-from sealed import TIMEOUT, group_of, refused, wait_for_end
+from sealed import TIMEOUT, group_of, move, refused, wait_for_end
 
 # The main thread ends, another one lives on.
 HALF_DEAD = """
@@ -17,6 +17,20 @@ def rest():
     sys.stdin.read()
 threading.Thread(target=rest).start()
 ctypes.CDLL(None).syscall({"x86_64": 60, "aarch64": 93}[__import__("os").uname().machine], 0)
+"""
+
+# Ends as soon as another process is in another group.
+ENDS_WHEN_MOVED = """
+import os, sys
+path = f"/proc/{sys.argv[1]}/cgroup"
+def read():
+    with open(path) as file:
+        return file.read()
+before = read()
+print(flush=True)
+for _ in range(10000000):
+    if read() != before:
+        os._exit(0)
 """
 
 # 30 chains, each in a group of its own, of processes that fork and end: at most 60 at a time, 30,000 in all, or 60 s.
@@ -172,23 +186,23 @@ def test_bad_pidfds(domain, outside):
 
 
 def test_ends_while_it_is_moved(domain):
-    """Whoever ends in between takes the others with it, back to where they were."""
+    """Whoever ends after others have moved takes them back to where they were."""
     with cordon.Probe() as good:
-        before, outcomes = group_of(good.pid), set()
-        for _ in range(60):
-            dying = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
-            dying.stdin.close()
+        before = group_of(good.pid)
+        for _ in range(50):
+            watcher = python(ENDS_WHEN_MOVED, str(good.pid))
+            watcher.stdout.readline()
             try:
-                domain.attach(good.pid, dying.pid)
-                expected = domain.ControlGroup
+                domain.attach(*[good.pid] * 250, watcher.pid)  # long enough for it to see the first move, and end
             except cordon.BusError as error:
-                assert error.name == cordon.ERROR + "NoSuchProcess"
-                expected = before
-            assert group_of(good.pid) == expected
-            outcomes.add(expected)
-            dying.wait(TIMEOUT)
-            (cordon.cgroup2_mount() / "cgroup.procs").write_text(str(good.pid))
-        assert outcomes
+                assert error.name == cordon.ERROR + "NoSuchProcess" and str(watcher.pid) in error.message
+                assert group_of(good.pid) == before
+                return
+            finally:
+                assert watcher.wait(TIMEOUT) == 0
+            assert group_of(good.pid) == domain.ControlGroup, "all had moved before it ended: once more"
+            move(good.pid, cordon.cgroup2_mount())
+        pytest.fail("it never ended in between")
 
 
 def test_threads_move_together(domain, outside):
