@@ -32,7 +32,7 @@ def loose(world):
 @pytest.mark.parametrize("who", ["nobody", "root without capabilities"])
 def test_from_outside(world, domain, loose, who):
     seal = bpftool("cgroup", "show", world.service.group / "d")
-    for program in (-1, 0): # any; and by a descriptor that is none of a program
+    for program in (-1, 0):  # any; and by a descriptor that is none of a program
         assert run_as(who, "detach", world.service.group / "d", program) in ("EPERM", "EINVAL", "EBADF")
     assert run_as(who, "open", seal[0]["id"]) == "EPERM"
     assert bpftool("cgroup", "show", world.service.group / "d") == seal
