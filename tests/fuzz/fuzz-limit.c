@@ -6,9 +6,12 @@
 
 /* What a valid value is written as is understood, and means nearly that: a quota is rounded (tests/unit/test-limit.c). */
 static void round_trip(const Limit *limit, const LimitValue *value, const char *old) {
-        g_autofree char *text = limit_format(limit, value, old);
+        g_auto(GStrv) lines = limit_format(limit, value, old);
+        g_autofree char *text = g_strjoinv("\n", lines);
         LimitValue again = {};
 
+        if (value->entries) /* the lines change the file, they are not what it holds */
+                return;
         g_assert_true(limit_parse(limit, text, &again));
         g_assert_cmpstr(again.text, ==, value->text);
         if (limit->format != LIMIT_FORMAT_QUOTA)
