@@ -31,7 +31,7 @@ static void try_limit(const Limit *limit, const char *text) {
         if (limit_parse(limit, text, &value) && limit_validate(limit, &value, NULL))
                 round_trip(limit, &value, text);
         limit_value_clear(&value);
-        for (size_t i = 0; limit->format != LIMIT_FORMAT_LIST && i < G_N_ELEMENTS(numbers); i++) {
+        for (size_t i = 0; strlen(limit->signature) == 1 && *limit->signature != 's' && i < G_N_ELEMENTS(numbers); i++) {
                 value.number = numbers[i];
                 if (limit_validate(limit, &value, NULL))
                         round_trip(limit, &value, text);
