@@ -97,15 +97,17 @@ static DeviceGrant *resolve_class(const DeviceHost *host, const char *what, uint
         }
         for (char **line = lines; *line; line++) {
                 DeviceRule rule = { { block ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR, 0, SEAL_ANY }, 0 };
+                guint64 major;
                 char *name;
 
                 if (g_str_has_suffix(*line, ":")) {
                         in_section = strcmp(*line, section) == 0;
                         continue;
                 }
-                rule.device.major = g_ascii_strtoull(*line, &name, 10);
-                if (!in_section || name == *line || *name != ' ')
+                major = g_ascii_strtoull(*line, &name, 10);
+                if (!in_section || name == *line || *name != ' ' || major > DEVICE_MAJOR_MAX)
                         continue;
+                rule.device.major = major;
                 if (fnmatch(glob, name + 1, 0) == 0)
                         g_array_append_val(rules, rule);
         }

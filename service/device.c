@@ -440,8 +440,8 @@ bool device_numbers_parse(const char *text, struct seal_device *ret_device) {
                 device.type = BPF_DEVCG_DEV_BLOCK;
         else
                 return false;
-        if (!parse_number(words[1], (1U << 12) - 1, &device.major) ||
-            !parse_number(words[2], (1U << 20) - 1, &device.minor))
+        if (!parse_number(words[1], DEVICE_MAJOR_MAX, &device.major) ||
+            !parse_number(words[2], DEVICE_MINOR_MAX, &device.minor))
                 return false;
         *ret_device = device;
         return true;

@@ -15,6 +15,10 @@
  */
 #define DEVICE_GRANTS_MAX 4096
 
+/* The kernel's dev_t has 12 bits of major and 20 of minor (include/linux/kdev_t.h). */
+#define DEVICE_MAJOR_MAX ((1U << 12) - 1)
+#define DEVICE_MINOR_MAX ((1U << 20) - 1)
+
 typedef struct DeviceRule {
         struct seal_device device; /* type is BPF_DEVCG_DEV_BLOCK or _CHAR */
         uint32_t access;           /* BPF_DEVCG_ACC_* bits */
@@ -39,7 +43,7 @@ bool device_access_parse(const char *text, uint32_t *ret_access);
 const char *device_access_format(uint32_t access, char buffer[static 4]);
 
 const char *device_type_name(uint32_t type); /* "c" or "b" */
-/* "c:10:*" of a device, and back; the kernel's dev_t has 12 bits of major and 20 of minor (include/linux/kdev_t.h). */
+/* "c:10:*" of a device, and back. */
 bool device_numbers_parse(const char *text, struct seal_device *ret_device);
 char *device_format(const struct seal_device *device);
 

@@ -41,6 +41,7 @@ static Domain *domain_alloc(Driver *driver, const char *name, Group *group) {
         domain->driver = driver;
         domain->name = g_strdup(name);
         domain->group = group;
+        domain->id = group_id(group);
         domain->events_watch = domain->memory_watch = -1;
         return domain;
 }
@@ -82,8 +83,7 @@ void domain_forget(Domain *domain) {
         g_autofree char *name = g_strdup(domain->name);
 
         seal_forget_domain(driver->seal, group_id(domain->group));
-        g_hash_table_remove(driver->domains, name);
-        tree->n_domains--;
+        driver_drop_domain(driver, domain);
         tree->listener->domain_removed(driver->name, name, tree->userdata);
 }
 
@@ -301,9 +301,8 @@ Domain *domain_create(Tree *tree, const DomainSpec *spec, uid_t owner, GError **
                 domain_free(domain);
                 return NULL;
         }
-        g_hash_table_insert(driver->domains, domain->name, domain);
-        tree->n_domains++;
-        tree->listener->domain_added(domain, tree->userdata);
+        driver_add_domain(driver, domain);
+        tree->listener->domain_added(domain, spec->limits, tree->userdata);
         return domain;
 }
 
@@ -352,16 +351,6 @@ static bool reconcile(Domain *domain, GError **error) {
         return true;
 }
 
-/* A group of an unfinished creation: nobody was told of it. */
-static void drop_unfinished(Group *group) {
-        g_autoptr(GError) cause = NULL;
-
-        if (group_remove(group, &cause))
-                g_message("%s was never finished; removed", group_path(group));
-        else
-                g_warning("%s was never finished and stays, without any device: %s", group_path(group), cause->message);
-}
-
 Domain *domain_load(Driver *driver, const char *name, GError **error) {
         g_autoptr(Group) group = group_open(driver->group, name, error);
         g_autofree char *kind = NULL;
@@ -371,7 +360,7 @@ Domain *domain_load(Driver *driver, const char *name, GError **error) {
                 return NULL;
         kind = group_get_attribute(group, "kind", NULL);
         if (g_strcmp0(kind, KIND) != 0) {
-                drop_unfinished(group);
+                group_drop_unfinished(group);
                 return NULL;
         }
 
@@ -381,8 +370,7 @@ Domain *domain_load(Driver *driver, const char *name, GError **error) {
                 return NULL;
         }
         domain_refresh_state(domain);
-        g_hash_table_insert(driver->domains, domain->name, domain);
-        driver->tree->n_domains++;
+        driver_add_domain(driver, domain);
         return domain;
 }
 

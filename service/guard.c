@@ -5,6 +5,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <string.h>
 
 #include "error.h"
@@ -122,6 +123,7 @@ Guard *guard_load(unsigned domain_level, GError **error) {
                         r = -errno;
         }
         guard_bpf__destroy(skeleton);
+        malloc_trim(0); /* the kernel's BTF was in memory, several MiB of it */
         if (r < 0) {
                 cordon_fail(error, CORDON_ERROR_SEAL_FAILED, "the guard does not load: %s", reason(r));
                 return NULL;

@@ -100,6 +100,10 @@ def op_fork_bomb(most):
     return len(children)
 
 
+def op_seteuid(uid):
+    os.seteuid(uid)
+
+
 def op_run(*command):
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return [done.returncode, done.stdout]

@@ -19,14 +19,11 @@
 /* Level of the domains in the hierarchy of the whole system, its root being 0; set before loading. */
 const volatile __u32 domain_level;
 
-static __always_inline int same(const char *name, const char *constant, int n) {
-        for (int i = 0; i < n; i++)
-                if (name[i] != constant[i])
-                        return 0;
-        return 1;
-}
-
-#define equals(name, constant) same(name, constant, sizeof(constant))
+#define equals(name, constant)                                     \
+        ({                                                         \
+                static const char text[] = constant;               \
+                bpf_strncmp(name, sizeof(text), text) == 0;        \
+        })
 
 /* ---- where something is ---- */
 
@@ -161,15 +158,20 @@ int BPF_PROG(guard_rmxattr, void *idmap, struct dentry *dentry) {
         return may_change(dentry);
 }
 
+/* Opening a file with O_TRUNC comes here, too: sizes and times give nobody anything. */
+static __always_inline int may_set(struct dentry *dentry, struct iattr *attributes) {
+        return !(BPF_CORE_READ(attributes, ia_valid) & (ATTR_MODE | ATTR_UID | ATTR_GID)) || may_change(dentry);
+}
+
 /* One of the two is loaded, by the signature that the running kernel's hook has. */
 SEC("lsm_cgroup/inode_setattr")
-int BPF_PROG(guard_setattr, void *idmap, struct dentry *dentry) {
-        return may_change(dentry);
+int BPF_PROG(guard_setattr, void *idmap, struct dentry *dentry, struct iattr *attributes) {
+        return may_set(dentry, attributes);
 }
 
 SEC("lsm_cgroup/inode_setattr")
-int BPF_PROG(guard_setattr2, struct dentry *dentry) {
-        return may_change(dentry);
+int BPF_PROG(guard_setattr2, struct dentry *dentry, struct iattr *attributes) {
+        return may_set(dentry, attributes);
 }
 
 /* ---- bpf(2) ---- */

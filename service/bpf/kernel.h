@@ -15,6 +15,10 @@
 #define MAY_WRITE 2
 #define MAY_APPEND 8
 
+#define ATTR_MODE 1
+#define ATTR_UID 2
+#define ATTR_GID 4
+
 #define S_IFMT 00170000
 #define S_IFDIR 0040000
 
@@ -54,6 +58,10 @@ struct inode {
 
 struct dentry {
         struct inode *d_inode;
+};
+
+struct iattr {
+        unsigned int ia_valid;
 };
 
 struct file {

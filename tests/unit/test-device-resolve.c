@@ -156,6 +156,7 @@ static void reads_damaged_proc_devices(void) {
                 "", "\n", "Character devices:", "Character devices:\n", "1 mem\n", "Block devices:\n  1 mem\n",
                 "Character devices:\n1mem\n", "Character devices:\nmem\n", "Character devices:\n 1\n",
                 "Character devices:\n  1 mem \n", "Other devices:\n  1 mem\n", "Character devices: \n  1 mem\n",
+                "Character devices:\n4096 mem\n", "Character devices:\n4294967297 mem\n", "Character devices:\n-1 mem\n",
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
