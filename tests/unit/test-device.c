@@ -319,6 +319,30 @@ static void lists_cover_lists(void) {
         }
 }
 
+/* `common` is what of `list` the rules of `others` give, too. */
+static const struct {
+        const char *list, *others, *common;
+} intersections[] = {
+        { "", "c:1:3 r", "" }, { "c:1:3 r", "", "" }, { "c:1:3 rw", "c:1:3 wm", "c:1:3 w" }, { "c:1:3 r", "c:1:3 w", "" },
+        { "c:1:* rw", "c:1:3 r, c:1:5 wm, c:5:1 r", "c:1:3 r, c:1:5 w" }, { "c:1:3 r, c:1:5 w", "c:1:* r", "c:1:3 r" },
+        { "c:*:* rw", "b:1:3 rw, c:1:* r", "c:1:* r" }, { "c:1:* r", "c:*:3 r", "" },
+        { "c:1:3 rw", "c:1:3 r, c:1:* w", "c:1:3 rw" },
+        /* A name stays where nothing of it is missing. */
+        { "@kvm rw, @sound r", "c:10:* rwm, c:14:* r", "@kvm rw, c:14:* r" },
+};
+
+static void common_part_is_kept(void) {
+        for (size_t i = 0; i < G_N_ELEMENTS(intersections); i++) {
+                g_autoptr(GPtrArray) list = list_of(intersections[i].list), others = list_of(intersections[i].others);
+                g_autoptr(GArray) rules = device_list_rules(others);
+                g_autoptr(GPtrArray) common = device_list_within(list, rules);
+
+                g_test_message("%s within %s", intersections[i].list, intersections[i].others);
+                expect_list(common, intersections[i].common);
+                g_assert_true(device_list_covers(list, common, NULL) && device_list_covers(others, common, NULL));
+        }
+}
+
 static void everything_covers_everything(void) {
         g_autoptr(GPtrArray) all = device_list_everything(), some = list_of("c:*:* rwm, b:*:* rwm, @pseudo rwm, block-* rwm");
 
@@ -436,6 +460,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/device/union/quota", unions_have_a_quota);
         g_test_add_func("/device/revoke", devices_are_revoked);
         g_test_add_func("/device/covers/lists", lists_cover_lists);
+        g_test_add_func("/device/within", common_part_is_kept);
         g_test_add_func("/device/covers/everything", everything_covers_everything);
         g_test_add_func("/device/access/is-of-one-key", access_is_of_one_key);
         g_test_add_func("/device/rules/are-merged-and-sorted", rules_are_merged_and_sorted);
