@@ -52,8 +52,8 @@ def op_fork():
     return subprocess.Popen(["sleep", "1000"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL).pid
 
 
-def op_seteuid(uid):
-    os.seteuid(uid)
+def op_setresuid(real, effective, saved):
+    os.setresuid(real, effective, saved)
 
 
 def op_run(*command):
