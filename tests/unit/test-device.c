@@ -217,6 +217,18 @@ static GPtrArray *numbered_list(unsigned first, unsigned n) {
         return list;
 }
 
+static void rules_have_a_quota(void) {
+        g_autofree DeviceRule *rules = g_new0(DeviceRule, DEVICE_RULES_MAX + 1);
+        g_autoptr(GPtrArray) list = device_list_new();
+        g_autoptr(GError) error = NULL;
+
+        device_list_add(list, device_grant_new("char-*", R, rules, DEVICE_RULES_MAX));
+        g_assert_true(device_list_check_size(list, &error));
+        device_list_add(list, device_grant_new("c:1:3", R, rules, 1));
+        g_assert_false(device_list_check_size(list, &error));
+        expect_error(&error, CORDON_ERROR_QUOTA_EXCEEDED, "4097 rules", "4096", NULL);
+}
+
 static void unions_have_a_quota(void) {
         g_autoptr(GPtrArray) most = numbered_list(0, DEVICE_GRANTS_MAX), again = numbered_list(7, 1);
         g_autoptr(GPtrArray) more = numbered_list(DEVICE_GRANTS_MAX, 1), same = NULL;
@@ -226,7 +238,7 @@ static void unions_have_a_quota(void) {
         g_assert_no_error(error);
         g_assert_cmpuint(same->len, ==, DEVICE_GRANTS_MAX);
         g_assert_null(device_list_union(most, more, &error));
-        expect_error(&error, CORDON_ERROR_QUOTA_EXCEEDED, "4097", "at most 4096", NULL);
+        expect_error(&error, CORDON_ERROR_QUOTA_EXCEEDED, "2049", "at most 2048", NULL);
 }
 
 /* `refused` is what the message must name, where the revocation is refused. */
@@ -458,6 +470,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/device/merge/names-that-changed-meaning", names_that_changed_meaning_widen_nothing);
         g_test_add_func("/device/union/lists", lists_are_united);
         g_test_add_func("/device/union/quota", unions_have_a_quota);
+        g_test_add_func("/device/union/rules-have-a-quota", rules_have_a_quota);
         g_test_add_func("/device/revoke", devices_are_revoked);
         g_test_add_func("/device/covers/lists", lists_cover_lists);
         g_test_add_func("/device/within", common_part_is_kept);
