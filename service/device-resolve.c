@@ -107,7 +107,7 @@ static DeviceGrant *resolve_class(const DeviceHost *host, const char *what, uint
                 end = line + strcspn(line, "\n");
                 if (end > line && end[-1] == ':')
                         in_section = strncmp(line, section, end - line) == 0;
-                else if (in_section && sscanf(line, "%u%*1[ ]%" STRINGIFY(CLASS_NAME_MAX) "[^\n]", &major_number, name) == 2 &&
+                else if (in_section && sscanf(line, "%4u%*1[ ]%" STRINGIFY(CLASS_NAME_MAX) "[^\n]", &major_number, name) == 2 &&
                          major_number <= DEVICE_MAJOR_MAX && fnmatch(glob, name, 0) == 0) {
                         rule.device.major = major_number;
                         g_array_append_val(rules, rule);
