@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <systemd/sd-bus.h>
 #include <systemd/sd-daemon.h>
@@ -163,7 +164,8 @@ static int start(Daemon *daemon) {
                 return r;
         }
         daemon->edge = edge_new(daemon->bus, daemon->authority);
-        daemon->tree = tree_new(daemon->event, daemon->options.tree, true, daemon->options.guard, &edge_listener,
+        /* A group of systemd's is systemd's to make. */
+        daemon->tree = tree_new(daemon->event, daemon->options.tree, !strchr(daemon->options.tree, '/'), daemon->options.guard, &edge_listener,
                                 daemon->edge, &error);
         if (!daemon->tree) {
                 g_critical("%s", error->message);
@@ -193,7 +195,8 @@ static void stop(Daemon *daemon) {
 static void print_help(void) {
         printf("Usage: cordond [OPTION…]\n\n"
                "Serves %s on the system bus: sealed driver groups, and domain groups beneath them.\n\n"
-               "  --tree PATH      the group that holds the drivers, below the cgroup2 mount (default: %s)\n"
+               "  --tree PATH      the group that holds the drivers, below the cgroup2 mount (default: %s);\n"
+               "                   made if missing and directly below the mount\n"
                "  --idle SECONDS   exit when idle that long; 0 means never (default: %d)\n"
                "  --config FILE    read this instead of %s\n"
                "  --help           show this\n"

@@ -17,7 +17,8 @@ struct Driver {
         GHashTable *domains;       /* name -> Domain */
         GHashTable *domains_by_id; /* id of the group -> Domain */
         int events_watch, directory_watch;
-        GSList *removals; /* waiting for its processes to end */
+        GSList *removals; /* waiting for its end */
+        sd_event_source *removal_source;
 };
 
 /* What CreateDriver or a driver's SetProperties asks for. */

@@ -224,6 +224,15 @@ bool group_remove(Group *group, GError **error) {
         return true;
 }
 
+void group_drop_unfinished(Group *group) {
+        g_autoptr(GError) cause = NULL;
+
+        if (group_remove(group, &cause))
+                g_message("%s was never finished; removed", group->path);
+        else
+                g_warning("%s was never finished and stays: %s", group->path, cause->message);
+}
+
 GPtrArray *group_children(Group *group, GError **error) {
         g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
         int r = list_directories(group->fd, names, false);
@@ -281,9 +290,11 @@ bool group_enable_controllers(Group *group, GError **error) {
 }
 
 static bool unavailable(Group *group, const Limit *limit, GError **error) {
-        g_auto(GStrv) controllers = group_controllers(group, NULL);
+        g_auto(GStrv) controllers = error ? group_controllers(group, NULL) : NULL;
         g_autofree char *list = g_strjoinv(" ", controllers ? controllers : (char *[]) { NULL });
 
+        if (!error) /* nobody wants to know why */
+                return false;
         if (!limit->controller || (controllers && g_strv_contains((const char *const *) controllers, limit->controller)))
                 return cordon_fail(error, CORDON_ERROR_CONTROLLER_UNAVAILABLE, "%s: this kernel has no %s", limit->name,
                                    limit->file);

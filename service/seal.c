@@ -339,7 +339,7 @@ bool seal_set_rule(Seal *seal, uint64_t domain, const struct seal_device *device
                 r = bpf_map_update_elem(inner, device, &access, BPF_ANY);
         else if (r >= 0)
                 r = bpf_map_delete_elem(inner, device);
-        if (r == -E2BIG && access != 0)
+        if ((r == -E2BIG || r == -ENOENT) && access != 0) /* full, or a domain that a new seal does not know */
                 return grow(seal, domain, &(DeviceRule) { *device, access }, error);
         if (r == -ENOENT && access == 0)
                 return true;
@@ -349,6 +349,21 @@ bool seal_set_rule(Seal *seal, uint64_t domain, const struct seal_device *device
 void seal_forget_domain(Seal *seal, uint64_t domain) {
         bpf_map_delete_elem(seal->maps[MAP_DOMAINS], &domain);
         bpf_map_delete_elem(seal->maps[MAP_REFUSALS], &domain);
+}
+
+/* A domain's count of refusals comes before its rules and goes after them. */
+void seal_forget_others(Seal *seal, GHashTable *domains) {
+        g_autoptr(GArray) gone = g_array_new(false, false, sizeof(uint64_t));
+        uint64_t key, next, *after = NULL;
+
+        while (bpf_map_get_next_key(seal->maps[MAP_REFUSALS], after, &next) == 0) {
+                if (!g_hash_table_contains(domains, &next))
+                        g_array_append_val(gone, next);
+                key = next;
+                after = &key;
+        }
+        for (unsigned i = 0; i < gone->len; i++)
+                seal_forget_domain(seal, g_array_index(gone, uint64_t, i));
 }
 
 uint64_t seal_read_refusals(Seal *seal, uint64_t domain) {

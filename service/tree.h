@@ -26,7 +26,7 @@ typedef struct TreeListener {
         void (*driver_added)(Driver *driver, void *userdata);
         void (*driver_changed)(Driver *driver, const char *property, void *userdata);
         void (*driver_removed)(const char *name, void *userdata);
-        void (*domain_added)(Domain *domain, void *userdata);
+        void (*domain_added)(Domain *domain, const GArray *limits, void *userdata); /* those that were set */
         void (*domain_changed)(Domain *domain, const char *property, void *userdata);
         void (*domain_denied)(Domain *domain, const struct seal_event *event, void *userdata);
         void (*seal_changed)(void *userdata); /* what tree_seal_is_guarded() says */
@@ -41,7 +41,8 @@ struct Tree {
         Watch *watch;
         Group *group;
         GuardPolicy guard_policy;
-        Guard *guard;        /* NULL: not loaded yet, or guard_problem says why not */
+        Guard *guard;        /* NULL: not needed yet, or guard_problem says why not */
+        bool guard_found;    /* in force for a driver of an earlier daemon's */
         char *guard_problem;
         GHashTable *drivers; /* name -> Driver */
         unsigned n_domains;
