@@ -76,7 +76,7 @@ def describe_call(element):
 def describe_property(element):
     """As the manual writes it: Version (s, constant)."""
     emits = [note.get("value") for note in element.iter("annotation")]
-    mark = {"const": ", constant", "false": ", not announced"}[emits[0]] if emits else ""
+    mark = {"const": ", constant", "false": ", not announced", "invalidates": ", invalidated"}[emits[0]] if emits else ""
     return f"{element.get('name')} ({element.get('type')}{mark})"
 
 
@@ -123,6 +123,16 @@ def test_actions_and_details():
     assert names(section("AUTHORIZATION")) == actions | details
 
 
+@pytest.mark.parametrize("file, macro", [
+    ("service/device.h", "DEVICE_GRANTS_MAX"), ("service/device.h", "DEVICE_RULES_MAX"),
+    ("service/device.h", "DEVICE_NAME_MAX"), ("service/name.h", "NAME_LENGTH_MAX"),
+    ("service/bpf/seal.h", "SEAL_DOMAINS_MAX"), ("service/bpf/seal.h", "SEAL_EVENTS_PER_INTERVAL"),
+    ("dbus/decode.c", "PROCESSES_MAX"), ("dbus/request.c", "REQUESTS_PER_USER_MAX")])
+def test_bounds(file, macro):
+    number = re.search(rf"^#define {macro} (\d+)\b", (TOP / file).read_text(), re.M).group(1)
+    assert re.search(rf"\b{number}\b", INTERFACE_PAGE.read_text())
+
+
 def test_journal():
     code = (TOP / "dbus/journal.c").read_text()
     page = plain((MAN / "cordond.8").read_text())
@@ -142,8 +152,8 @@ def test_options():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_renders(page):
-    done = subprocess.run(["man", "--warnings", "-l", page], text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                          env={**os.environ, "LC_ALL": "C.UTF-8", "MANWIDTH": "80"})
+    done = subprocess.run(["man", "--warnings", "-l", page], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                          text=True, env={**os.environ, "LC_ALL": "C.UTF-8", "MANWIDTH": "80"})
     assert (done.returncode, done.stderr) == (0, "")
 
 
