@@ -15,6 +15,8 @@
 #include "authority.h"
 #include "bus-error.h"
 #include "edge.h"
+#include "error.h"
+#include "hold.h"
 #include "tree.h"
 
 #define USEC_PER_SEC UINT64_C(1000000)
@@ -23,6 +25,7 @@
 
 typedef struct Options {
         const char *tree;
+        const char *unit;    /* that holds the tree, or NULL */
         uint64_t idle_usec; /* UINT64_MAX: never */
 } Options;
 
@@ -33,6 +36,7 @@ typedef struct Daemon {
         Authority *authority;
         Edge *edge;
         Tree *tree;
+        Hold *hold;
         sd_event_source *idle_timer;
         uint64_t last_message_usec;
 } Daemon;
@@ -141,6 +145,7 @@ static int on_name_acquired(sd_bus_message *message, void *userdata, sd_bus_erro
 }
 
 static int start(Daemon *daemon) {
+        const char *unit = daemon->options.unit;
         g_autoptr(GError) error = NULL;
         int r = sd_event_default(&daemon->event);
 
@@ -159,8 +164,12 @@ static int start(Daemon *daemon) {
                 return r;
         }
         daemon->edge = edge_new(daemon->bus, daemon->authority);
-        daemon->tree = tree_new(daemon->event, daemon->options.tree, true, &edge_listener, daemon->edge, &error);
-        if (!daemon->tree) {
+        daemon->tree = tree_new(daemon->event, daemon->options.tree, !unit, &edge_listener, daemon->edge, &error);
+        if (!daemon->tree && unit && g_error_matches(error, CORDON_ERROR, CORDON_ERROR_NO_SUCH_TREE))
+                return hold_restart_unit(daemon->bus, unit);
+        if (daemon->tree && unit)
+                daemon->hold = hold_new(daemon->bus, daemon->tree, daemon->options.tree, unit, &error);
+        if (error) {
                 g_critical("%s", error->message);
                 return -EIO;
         }
@@ -176,6 +185,7 @@ static int start(Daemon *daemon) {
 
 static void stop(Daemon *daemon) {
         sd_event_source_disable_unref(daemon->idle_timer);
+        hold_free(daemon->hold);
         tree_free(daemon->tree);
         authority_free(daemon->authority);
         edge_free(daemon->edge);
@@ -189,6 +199,7 @@ static void print_help(void) {
         printf("Usage: cordond [OPTION…]\n\n"
                "Serves %s on the system bus: sealed driver groups, and domain groups beneath them.\n\n"
                "  --tree PATH      the group that holds the drivers, below the cgroup2 mount (default: %s)\n"
+               "  --unit NAME      the systemd unit that makes and holds that group\n"
                "  --idle SECONDS   exit when idle that long; 0 means never (default: %d)\n"
                "  --help           show this\n"
                "  --version        show the version\n\n"
@@ -209,9 +220,10 @@ static bool parse_seconds(const char *text, uint64_t *ret_usec) {
 
 /* Returns a positive value to go on, else what main() returns, negative for failure. */
 static int parse_options(int argc, char **argv, Options *options) {
-        enum { OPTION_TREE = 1000, OPTION_IDLE, OPTION_HELP, OPTION_VERSION };
+        enum { OPTION_TREE = 1000, OPTION_UNIT, OPTION_IDLE, OPTION_HELP, OPTION_VERSION };
         static const struct option known[] = {
                 { "tree", required_argument, NULL, OPTION_TREE },
+                { "unit", required_argument, NULL, OPTION_UNIT },
                 { "idle", required_argument, NULL, OPTION_IDLE },
                 { "help", no_argument, NULL, OPTION_HELP },
                 { "version", no_argument, NULL, OPTION_VERSION },
@@ -223,6 +235,9 @@ static int parse_options(int argc, char **argv, Options *options) {
                 switch (option) {
                 case OPTION_TREE:
                         options->tree = optarg;
+                        break;
+                case OPTION_UNIT:
+                        options->unit = optarg;
                         break;
                 case OPTION_IDLE:
                         if (!parse_seconds(optarg, &options->idle_usec))
@@ -245,7 +260,7 @@ static int parse_options(int argc, char **argv, Options *options) {
 }
 
 int main(int argc, char **argv) {
-        Daemon daemon = { .options = { TREE_DEFAULT, IDLE_DEFAULT_SEC * USEC_PER_SEC } };
+        Daemon daemon = { .options = { .tree = TREE_DEFAULT, .idle_usec = IDLE_DEFAULT_SEC * USEC_PER_SEC } };
         int r = parse_options(argc, argv, &daemon.options);
 
         if (r <= 0)

@@ -109,10 +109,12 @@ Group *group_open_root(const char *path, bool create, GError **error) {
         }
         mount = open(host->mount, O_PATH | O_DIRECTORY | O_CLOEXEC);
         fd = mount < 0 ? -errno : open_path(mount, path, create);
-        if (fd < 0) {
+        if (fd == -ENOENT)
+                cordon_fail(error, CORDON_ERROR_NO_SUCH_TREE, "there is no group %s below %s", path, host->mount);
+        else if (fd < 0)
                 kernel_file_fail(error, host->mount, path, NULL, fd);
+        if (fd < 0)
                 return NULL;
-        }
         full = g_build_path("/", "/", host->mount_root, path, NULL);
         return group_new(-1, g_steal_pointer(&full), NULL, fd);
 }

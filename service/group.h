@@ -21,7 +21,7 @@ typedef struct GroupProcess {
 
 /*
  * Opens the group that holds all the drivers, `path` relative to the cgroup2 mount ("system.slice/cordon-tree.service"),
- * and makes it when it is missing and `create` says so. Fails with KERNEL_REFUSED.
+ * and makes it when it is missing and `create` says so. Fails with KERNEL_REFUSED, or NO_SUCH_TREE where it is missing.
  */
 Group *group_open_root(const char *path, bool create, GError **error);
 /* Makes a group; one that exists fails with ALREADY_EXISTS. */
