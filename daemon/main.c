@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <systemd/sd-bus.h>
 #include <systemd/sd-daemon.h>
@@ -23,9 +24,13 @@
 #define IDLE_DEFAULT_SEC 30
 #define TREE_DEFAULT "cordon"
 
+#define CONFIGURATION SYSCONFDIR "/cordon/cordon.conf"
+
 typedef struct Options {
         const char *tree;
         const char *unit;    /* that holds the tree, or NULL */
+        const char *configuration;
+        GuardPolicy guard;
         uint64_t idle_usec; /* UINT64_MAX: never */
 } Options;
 
@@ -164,7 +169,9 @@ static int start(Daemon *daemon) {
                 return r;
         }
         daemon->edge = edge_new(daemon->bus, daemon->authority);
-        daemon->tree = tree_new(daemon->event, daemon->options.tree, !unit, &edge_listener, daemon->edge, &error);
+        /* A group of systemd's is systemd's to make. */
+        daemon->tree = tree_new(daemon->event, daemon->options.tree, !strchr(daemon->options.tree, '/'),
+                                daemon->options.guard, &edge_listener, daemon->edge, &error);
         if (!daemon->tree && unit && g_error_matches(error, CORDON_ERROR, CORDON_ERROR_NO_SUCH_TREE))
                 return hold_restart_unit(daemon->bus, unit);
         if (daemon->tree && unit)
@@ -198,12 +205,14 @@ static void stop(Daemon *daemon) {
 static void print_help(void) {
         printf("Usage: cordond [OPTION…]\n\n"
                "Serves %s on the system bus: sealed driver groups, and domain groups beneath them.\n\n"
-               "  --tree PATH      the group that holds the drivers, below the cgroup2 mount (default: %s)\n"
+               "  --tree PATH      the group that holds the drivers, below the cgroup2 mount (default: %s);\n"
+               "                   made if missing and directly below the mount\n"
                "  --unit NAME      the systemd unit that makes and holds that group\n"
                "  --idle SECONDS   exit when idle that long; 0 means never (default: %d)\n"
+               "  --config FILE    read this instead of %s\n"
                "  --help           show this\n"
                "  --version        show the version\n\n"
-               "See cordond(8).\n", BUS_NAME, TREE_DEFAULT, IDLE_DEFAULT_SEC);
+               "See cordond(8).\n", BUS_NAME, TREE_DEFAULT, IDLE_DEFAULT_SEC, CONFIGURATION);
 }
 
 static bool parse_seconds(const char *text, uint64_t *ret_usec) {
@@ -220,11 +229,12 @@ static bool parse_seconds(const char *text, uint64_t *ret_usec) {
 
 /* Returns a positive value to go on, else what main() returns, negative for failure. */
 static int parse_options(int argc, char **argv, Options *options) {
-        enum { OPTION_TREE = 1000, OPTION_UNIT, OPTION_IDLE, OPTION_HELP, OPTION_VERSION };
+        enum { OPTION_TREE = 1000, OPTION_UNIT, OPTION_IDLE, OPTION_CONFIG, OPTION_HELP, OPTION_VERSION };
         static const struct option known[] = {
                 { "tree", required_argument, NULL, OPTION_TREE },
                 { "unit", required_argument, NULL, OPTION_UNIT },
                 { "idle", required_argument, NULL, OPTION_IDLE },
+                { "config", required_argument, NULL, OPTION_CONFIG },
                 { "help", no_argument, NULL, OPTION_HELP },
                 { "version", no_argument, NULL, OPTION_VERSION },
                 {},
@@ -243,6 +253,9 @@ static int parse_options(int argc, char **argv, Options *options) {
                         if (!parse_seconds(optarg, &options->idle_usec))
                                 return -1;
                         break;
+                case OPTION_CONFIG:
+                        options->configuration = optarg;
+                        break;
                 case OPTION_HELP:
                         print_help();
                         return 0;
@@ -259,12 +272,35 @@ static int parse_options(int argc, char **argv, Options *options) {
         return 1;
 }
 
+/* A wrong configuration is no reason to guess: the daemon does not start. */
+static bool read_configuration(Options *options) {
+        const char *path = options->configuration ? options->configuration : CONFIGURATION;
+        g_autoptr(GKeyFile) file = g_key_file_new();
+        g_autoptr(GError) error = NULL;
+        g_autofree char *guard = NULL;
+
+        if (!g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, &error)) {
+                if (!options->configuration && g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOENT))
+                        return true;
+                g_critical("%s: %s", path, error->message);
+                return false;
+        }
+        guard = g_key_file_get_string(file, "Cordon", "Guard", NULL);
+        if (guard && !guard_policy_parse(guard, &options->guard)) {
+                g_critical("%s: Guard=%s: must be auto, require or off", path, guard);
+                return false;
+        }
+        return true;
+}
+
 int main(int argc, char **argv) {
         Daemon daemon = { .options = { .tree = TREE_DEFAULT, .idle_usec = IDLE_DEFAULT_SEC * USEC_PER_SEC } };
         int r = parse_options(argc, argv, &daemon.options);
 
         if (r <= 0)
                 return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        if (!read_configuration(&daemon.options))
+                return EXIT_FAILURE;
         raise_descriptor_limit();
         r = start(&daemon);
         if (r >= 0)

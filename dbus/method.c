@@ -60,11 +60,10 @@ static bool decode_create_domain(Request *request, sd_bus_message *message, GErr
 
         if (r < 0)
                 return message_fail(error, r);
-        if (!tree_find_driver(request->edge->tree, driver, error) || !name_validate("domain", name, error))
+        if (!target_driver(request, driver, error) || !name_validate("domain", name, error))
                 return false;
         spec->driver = g_strdup(driver);
         spec->name = g_strdup(name);
-        request->driver = g_strdup(driver);
         request->domain = g_strdup(name);
         return decode_domain_properties(message, spec, error);
 }

@@ -50,21 +50,28 @@ static int append_usage(sd_bus_message *reply, Group *group, const Usage *usage)
                                      value.full.average[1], value.full.average[2], value.full.total);
 }
 
+static int append_limit_value(sd_bus_message *reply, const Limit *limit, const LimitValue *value) {
+        if (strcmp(limit->signature, "a(st)") == 0)
+                return append_entries(reply, value->entries);
+        if (strcmp(limit->signature, "s") == 0)
+                return sd_bus_message_append(reply, "s", value->text ? value->text : "");
+        if (strcmp(limit->signature, "b") == 0)
+                return sd_bus_message_append(reply, "b", value->number == 1);
+        return sd_bus_message_append(reply, "t", value->number);
+}
+
 /* A limit that this host does not have is shown as none. */
+static void read_limit(Group *group, const Limit *limit, LimitValue *ret_value) {
+        *ret_value = (LimitValue) { .number = LIMIT_INFINITY };
+        group_read_limit(group, limit, ret_value, NULL);
+}
+
 static int append_limit(sd_bus_message *reply, Group *group, const Limit *limit) {
-        LimitValue value = { .number = LIMIT_INFINITY };
+        LimitValue value;
         int r;
 
-        if (!group_read_limit(group, limit, &value, NULL))
-                value.number = LIMIT_INFINITY;
-        if (strcmp(limit->signature, "a(st)") == 0)
-                r = append_entries(reply, value.entries);
-        else if (strcmp(limit->signature, "s") == 0)
-                r = sd_bus_message_append(reply, "s", value.text ? value.text : "");
-        else if (strcmp(limit->signature, "b") == 0)
-                r = sd_bus_message_append(reply, "b", value.number == 1);
-        else
-                r = sd_bus_message_append(reply, "t", value.number);
+        read_limit(group, limit, &value);
+        r = append_limit_value(reply, limit, &value);
         limit_value_clear(&value);
         return r;
 }
@@ -97,13 +104,21 @@ static int get_tree_group(sd_bus *bus, const char *path, const char *interface, 
 
 static int get_seal_strength(sd_bus *bus, const char *path, const char *interface, const char *property,
                              sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        return sd_bus_message_append(reply, "s", "devices");
+        Edge *edge = userdata;
+
+        return sd_bus_message_append(reply, "s", tree_seal_is_guarded(edge->tree, NULL) ? "guarded" : "devices");
 }
 
 static int get_seal_notes(sd_bus *bus, const char *path, const char *interface, const char *property,
                           sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        return sd_bus_message_append(reply, "as", 1,
-                                     "This version has no guard: root inside a domain can move itself out of it.");
+        Edge *edge = userdata;
+        g_autofree char *note = NULL;
+        const char *problem;
+
+        if (tree_seal_is_guarded(edge->tree, &problem))
+                return sd_bus_message_append(reply, "as", 0);
+        note = g_strdup_printf("No guard: root inside a domain can move itself out of it (%s).", problem);
+        return sd_bus_message_append(reply, "as", 1, note);
 }
 
 static int get_n_drivers(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -258,14 +273,15 @@ typedef struct Property {
 
 #define CONST SD_BUS_VTABLE_PROPERTY_CONST
 #define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
+#define INVALIDATES SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION /* of any length, so the signal does not carry it */
 
 static const Property manager_properties[] = {
         { "Version", "s", get_version, CONST },
         { "Hierarchy", "s", get_hierarchy, CONST },
         { "Controllers", "as", get_controllers, CONST },
         { "ControlGroup", "s", get_tree_group, CONST },
-        { "SealStrength", "s", get_seal_strength, CONST },
-        { "SealNotes", "as", get_seal_notes, CONST },
+        { "SealStrength", "s", get_seal_strength, CHANGES },
+        { "SealNotes", "as", get_seal_notes, CHANGES },
         { "NDrivers", "u", get_n_drivers, CHANGES },
         { "NDomains", "u", get_n_domains, CHANGES },
         {},
@@ -288,8 +304,8 @@ static const Property domain_properties[] = {
         { "Owner", "u", get_domain_owner, CONST },
         { "ControlGroup", "s", get_domain_group, CONST },
         { "State", "s", get_state, CHANGES },
-        { "DeviceAllow", "a(ss)", get_device_allow, CHANGES },
-        { "EffectiveDevices", "a(suus)", get_effective_devices, CHANGES },
+        { "DeviceAllow", "a(ss)", get_device_allow, INVALIDATES },
+        { "EffectiveDevices", "a(suus)", get_effective_devices, INVALIDATES },
         { "DeniedDevices", "t", get_denied_devices, 0 },
         { "OOMKills", "t", get_oom_kills, CHANGES },
         {},
@@ -303,6 +319,72 @@ static const struct {
         [OBJECT_DRIVER] = { driver_properties, get_driver_limit, get_driver_usage },
         [OBJECT_DOMAIN] = { domain_properties, get_domain_limit, get_domain_usage },
 };
+
+/* ---- a new domain ---- */
+
+static int append_property(sd_bus_message *message, Edge *edge, const char *path, const Property *property,
+                           Domain *domain) {
+        int r = sd_bus_message_open_container(message, 'e', "sv");
+
+        if (r >= 0)
+                r = sd_bus_message_append(message, "s", property->name);
+        if (r >= 0)
+                r = sd_bus_message_open_container(message, 'v', property->signature);
+        if (r >= 0)
+                r = property->get(edge->bus, path, EDGE_DOMAIN_INTERFACE, property->name, message, domain, NULL);
+        if (r >= 0)
+                r = sd_bus_message_close_container(message);
+        return r < 0 ? r : sd_bus_message_close_container(message);
+}
+
+/* A limit may move another in the same file: a small quota takes a longer period. */
+static bool is_set(const GArray *limits_set, const Limit *limit) {
+        for (unsigned i = 0; i < limits_set->len; i++)
+                if (strcmp(g_array_index(limits_set, LimitSetting, i).limit->file, limit->file) == 0)
+                        return true;
+        return false;
+}
+
+/* What was set is read back; the rest is as in every new group, which is read once. */
+static int append_new_limit(sd_bus_message *message, Edge *edge, Domain *domain, const Limit *limit, bool set) {
+        size_t i = limit - limits;
+        int r = sd_bus_message_open_container(message, 'e', "sv");
+
+        if (!set && !edge->has_default[i]) {
+                read_limit(domain->group, limit, &edge->defaults[i]);
+                edge->has_default[i] = true;
+        }
+        if (r >= 0)
+                r = sd_bus_message_append(message, "s", limit->name);
+        if (r >= 0)
+                r = sd_bus_message_open_container(message, 'v', limit->signature);
+        if (r >= 0)
+                r = set ? append_limit(message, domain->group, limit)
+                        : append_limit_value(message, limit, &edge->defaults[i]);
+        if (r >= 0)
+                r = sd_bus_message_close_container(message);
+        return r < 0 ? r : sd_bus_message_close_container(message);
+}
+
+int property_append_new_domain(sd_bus_message *message, Edge *edge, const char *path, Domain *domain,
+                               const GArray *limits_set) {
+        int r = sd_bus_message_open_container(message, 'e', "sa{sv}");
+
+        if (r >= 0)
+                r = sd_bus_message_append(message, "s", EDGE_DOMAIN_INTERFACE);
+        if (r >= 0)
+                r = sd_bus_message_open_container(message, 'a', "{sv}");
+        for (const Property *property = domain_properties; r >= 0 && property->name; property++)
+                if (property->flags & (CONST | CHANGES) || property->get == get_device_allow)
+                        r = append_property(message, edge, path, property, domain);
+        for (size_t i = 0; r >= 0 && i < n_limits; i++)
+                r = append_new_limit(message, edge, domain, &limits[i], is_set(limits_set, &limits[i]));
+        if (r >= 0)
+                r = sd_bus_message_close_container(message);
+        return r < 0 ? r : sd_bus_message_close_container(message);
+}
+
+/* ---- vtables ---- */
 
 static void add(GArray *vtable, sd_bus_vtable entry) {
         g_array_append_val(vtable, entry);
@@ -327,6 +409,11 @@ sd_bus_vtable *property_make_vtable(ObjectKind object) {
         for (size_t i = 0; tables[object].get_usage && i < n_usages; i++)
                 add(vtable, (sd_bus_vtable) SD_BUS_PROPERTY(usages[i].name, usages[i].signature,
                                                             tables[object].get_usage, 0, 0));
+        if (object == OBJECT_DOMAIN)
+                add(vtable, (sd_bus_vtable) SD_BUS_SIGNAL_WITH_NAMES("DeviceDenied", "suust",
+                                                                     SD_BUS_PARAM(type) SD_BUS_PARAM(major)
+                                                                     SD_BUS_PARAM(minor) SD_BUS_PARAM(access)
+                                                                     SD_BUS_PARAM(count), 0));
         add(vtable, (sd_bus_vtable) SD_BUS_VTABLE_END);
         return (sd_bus_vtable *) g_array_free(vtable, false);
 }

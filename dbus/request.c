@@ -154,7 +154,7 @@ static bool check_target(Request *request, GError **error) {
 
         if (request->target == 0)
                 return true;
-        if (!request->domain) {
+        if (!request->domain || request->domain_spec) { /* a new domain's target is its driver */
                 driver = tree_find_driver(tree, request->driver, error);
                 return driver && (group_id(driver->group) == request->target ||
                                   cordon_fail(error, CORDON_ERROR_NO_SUCH_DRIVER, "driver \"%s\" was replaced meanwhile",

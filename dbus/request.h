@@ -50,7 +50,7 @@ struct Request {
 
         /* decoded */
         char *driver, *domain;     /* names; the driver's of a domain */
-        uint64_t target;           /* id of the group that was named, 0 for a new one */
+        uint64_t target;           /* id of the group that was named or, for a new domain, its driver's; 0 for a new driver */
         DriverSpec *driver_spec;
         DomainSpec *domain_spec;
         GArray *limits;

@@ -68,6 +68,7 @@ static DeviceGrant *resolve_preset(const char *what, uint32_t access, GError **e
 }
 
 static DeviceGrant *resolve_numbers(const char *what, uint32_t access, GError **error) {
+        g_autofree char *canonical = NULL;
         DeviceRule rule = {};
 
         if (!device_numbers_parse(what, &rule.device)) {
@@ -76,7 +77,8 @@ static DeviceGrant *resolve_numbers(const char *what, uint32_t access, GError **
                             "the minor 0 to 1048575 or *", what);
                 return NULL;
         }
-        return device_grant_new(what, access, &rule, 1);
+        canonical = device_format(&rule.device); /* polkit rules compare the text: c:01:3 is c:1:3 */
+        return device_grant_new(canonical, access, &rule, 1);
 }
 
 /* The sections of /proc/devices are "Character devices:" and "Block devices:", their lines "MAJOR NAME". */
@@ -87,17 +89,25 @@ static DeviceGrant *resolve_class(const DeviceHost *host, const char *what, uint
         g_autoptr(GArray) rules = g_array_new(false, true, sizeof(DeviceRule));
         g_auto(GStrv) lines = g_strsplit(host->proc_devices, "\n", -1);
 
+        /* In polkit's details ", " separates devices, and a glob such as char-[m, /dev/kvm rw]em would forge one. */
+        if (strpbrk(glob, ", ")) {
+                cordon_fail(error, CORDON_ERROR_INVALID_DEVICE,
+                            "device \"%s\": a name or glob of /proc/devices holds no comma and no space", what);
+                return NULL;
+        }
         for (char **line = lines; *line; line++) {
                 DeviceRule rule = { { block ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR, 0, SEAL_ANY }, 0 };
+                guint64 major;
                 char *name;
 
                 if (g_str_has_suffix(*line, ":")) {
                         in_section = strcmp(*line, section) == 0;
                         continue;
                 }
-                rule.device.major = g_ascii_strtoull(*line, &name, 10);
-                if (!in_section || name == *line || *name != ' ')
+                major = g_ascii_strtoull(*line, &name, 10);
+                if (!in_section || name == *line || *name != ' ' || major > DEVICE_MAJOR_MAX)
                         continue;
+                rule.device.major = major;
                 if (fnmatch(glob, name + 1, 0) == 0)
                         g_array_append_val(rules, rule);
         }
@@ -129,12 +139,24 @@ static bool is_printable(const char *text) {
         return true;
 }
 
-static DeviceGrant *resolve_path(const DeviceHost *host, const char *what, uint32_t access, GError **error) {
+static int open_node(int dev_fd, const char *what) {
         struct open_how how = {
                 .flags = O_PATH | O_CLOEXEC,
                 .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
         };
-        autoclose int node = syscall(SYS_openat2, host->dev_fd, what + strlen("/dev/"), &how, sizeof(how));
+        const char *below = what + strlen("/dev/");
+        int fd, tries = 32;
+
+        below += strspn(below, "/");
+        /* EAGAIN: something was renamed anywhere while a ".." was followed (openat2(2)). */
+        do
+                fd = syscall(SYS_openat2, dev_fd, below, &how, sizeof(how));
+        while (fd < 0 && errno == EAGAIN && --tries > 0);
+        return fd;
+}
+
+static DeviceGrant *resolve_path(const DeviceHost *host, const char *what, uint32_t access, GError **error) {
+        autoclose int node = open_node(host->dev_fd, what);
         g_autofree char *path = NULL;
         DeviceRule rule = {};
         struct stat st;
@@ -149,7 +171,7 @@ static DeviceGrant *resolve_path(const DeviceHost *host, const char *what, uint3
                 return NULL;
         }
         path = node_path(host->dev_fd, node);
-        if (!path || !is_printable(path)) {
+        if (!path || !is_printable(path) || !g_utf8_validate(path, -1, NULL)) {
                 cordon_fail(error, CORDON_ERROR_INVALID_DEVICE, "device \"%s\" has no path below /dev", what);
                 return NULL;
         }

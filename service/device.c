@@ -75,6 +75,13 @@ static bool device_covers(const struct seal_device *wide, const struct seal_devi
                (wide->minor == SEAL_ANY || wide->minor == narrow->minor);
 }
 
+/* Whether some device is both: c:1:* and c:*:3 have c:1:3, though neither covers the other. */
+static bool devices_overlap(const struct seal_device *a, const struct seal_device *b) {
+        return a->type == b->type &&
+               (a->major == SEAL_ANY || b->major == SEAL_ANY || a->major == b->major) &&
+               (a->minor == SEAL_ANY || b->minor == SEAL_ANY || a->minor == b->minor);
+}
+
 /* ---- grants ---- */
 
 DeviceGrant *device_grant_new(const char *what, uint32_t access, const DeviceRule *rules, size_t n_rules) {
@@ -119,12 +126,32 @@ void device_list_add(GPtrArray *list, DeviceGrant *grant) {
         g_ptr_array_add(list, grant);
 }
 
+/* Each device that has access left, under its number. */
+static void add_by_number(GPtrArray *list, const DeviceRule *rules, size_t n_rules) {
+        for (size_t i = 0; i < n_rules; i++) {
+                g_autofree char *what = device_format(&rules[i].device);
+
+                if (rules[i].access != 0)
+                        device_list_add(list, device_grant_new(what, rules[i].access, &rules[i], 1));
+        }
+}
+
+static bool same_devices(const DeviceGrant *a, const DeviceGrant *b) {
+        if (a->n_rules != b->n_rules)
+                return false;
+        for (size_t i = 0; i < a->n_rules; i++)
+                if (device_compare(&a->rules[i].device, &b->rules[i].device) != 0)
+                        return false;
+        return true;
+}
+
 void device_list_merge(GPtrArray *list) {
         g_autoptr(GHashTable) places = g_hash_table_new(g_str_hash, g_str_equal);
         unsigned n = 0;
 
         for (unsigned i = 0; i < list->len; i++) {
                 DeviceGrant *grant = g_steal_pointer(&list->pdata[i]), *old;
+                uint32_t access = grant->access;
                 void *place;
 
                 if (!g_hash_table_lookup_extended(places, grant->what, NULL, &place)) {
@@ -133,8 +160,12 @@ void device_list_merge(GPtrArray *list) {
                         continue;
                 }
                 old = list->pdata[GPOINTER_TO_UINT(place)];
+                if (same_devices(old, grant))
+                        access |= old->access;
+                else
+                        add_by_number(list, old->rules, old->n_rules);
                 list->pdata[GPOINTER_TO_UINT(place)] =
-                        device_grant_new(grant->what, grant->access | old->access, grant->rules, grant->n_rules);
+                        device_grant_new(grant->what, access, grant->rules, grant->n_rules);
                 g_hash_table_replace(places, ((DeviceGrant *) list->pdata[GPOINTER_TO_UINT(place)])->what, place);
                 device_grant_unref(old);
                 device_grant_unref(grant);
@@ -174,25 +205,32 @@ GPtrArray *device_list_union(const GPtrArray *list, const GPtrArray *more, GErro
         return g_steal_pointer(&sum);
 }
 
-/* What is left of a rule's access; a rule that is wider than what is revoked from it cannot be cut. */
+static bool rule_refuse(const DeviceRule *rule, const DeviceGrant *from, const DeviceGrant *grant, GError **error) {
+        g_autofree char *wide = device_format(&rule->device);
+
+        return cordon_fail(error, CORDON_ERROR_INVALID_DEVICE,
+                           "device \"%s\" is granted through \"%s\" (%s) and cannot be revoked alone: revoke that, "
+                           "or set the whole list", grant->what, from->what, wide);
+}
+
+/*
+ * What is left of a rule's access; a rule that reaches beyond what is revoked from it cannot be cut. What takes the
+ * rule whole is applied first, so that the order of `revoked` does not matter.
+ */
 static bool rule_revoke(DeviceRule *rule, const DeviceGrant *from, const GPtrArray *revoked, GError **error) {
         for (unsigned i = 0; i < revoked->len; i++) {
                 const DeviceGrant *grant = revoked->pdata[i];
 
-                for (size_t j = 0; j < grant->n_rules; j++) {
-                        if ((rule->access & grant->access) == 0)
-                                continue;
+                for (size_t j = 0; j < grant->n_rules; j++)
                         if (device_covers(&grant->rules[j].device, &rule->device))
                                 rule->access &= ~grant->access;
-                        else if (device_covers(&rule->device, &grant->rules[j].device)) {
-                                g_autofree char *wide = device_format(&rule->device);
+        }
+        for (unsigned i = 0; i < revoked->len; i++) {
+                const DeviceGrant *grant = revoked->pdata[i];
 
-                                return cordon_fail(error, CORDON_ERROR_INVALID_DEVICE,
-                                                   "device \"%s\" is granted through \"%s\" (%s) and cannot be revoked "
-                                                   "alone: revoke that, or set the whole list",
-                                                   grant->what, from->what, wide);
-                        }
-                }
+                for (size_t j = 0; j < grant->n_rules && (rule->access & grant->access); j++)
+                        if (devices_overlap(&grant->rules[j].device, &rule->device))
+                                return rule_refuse(rule, from, grant, error);
         }
         return true;
 }
@@ -222,12 +260,7 @@ static bool grant_revoke(DeviceGrant *grant, const GPtrArray *revoked, GPtrArray
                 return true;
         }
 
-        for (size_t i = 0; i < grant->n_rules; i++) {
-                g_autofree char *what = device_format(&left[i].device);
-
-                if (left[i].access != 0)
-                        device_list_add(rest, device_grant_new(what, left[i].access, &left[i], 1));
-        }
+        add_by_number(rest, left, grant->n_rules);
         return true;
 }
 
@@ -254,18 +287,53 @@ static uint32_t access_covering(const GPtrArray *outer, const struct seal_device
         return access;
 }
 
-bool device_list_covers(const GPtrArray *outer, const GPtrArray *inner, const DeviceGrant **ret_excess) {
-        for (unsigned i = 0; i < inner->len; i++) {
-                const DeviceGrant *grant = inner->pdata[i];
-
-                for (size_t j = 0; j < grant->n_rules; j++)
-                        if (grant->access & ~access_covering(outer, &grant->rules[j].device)) {
-                                if (ret_excess)
-                                        *ret_excess = grant;
-                                return false;
-                        }
-        }
+static bool list_covers_grant(const GPtrArray *outer, const DeviceGrant *grant) {
+        for (size_t i = 0; i < grant->n_rules; i++)
+                if (grant->access & ~access_covering(outer, &grant->rules[i].device))
+                        return false;
         return true;
+}
+
+bool device_list_covers(const GPtrArray *outer, const GPtrArray *inner, const DeviceGrant **ret_excess) {
+        for (unsigned i = 0; i < inner->len; i++)
+                if (!list_covers_grant(outer, inner->pdata[i])) {
+                        if (ret_excess)
+                                *ret_excess = inner->pdata[i];
+                        return false;
+                }
+        return true;
+}
+
+/* Of two rules of which one covers the other, the narrower with the access of both. */
+static void add_common(GPtrArray *common, const DeviceGrant *grant, const DeviceRule *rule) {
+        for (size_t i = 0; i < grant->n_rules; i++) {
+                const struct seal_device *device = &grant->rules[i].device;
+                DeviceRule both = { *device, grant->access & rule->access };
+
+                if (device_covers(device, &rule->device))
+                        both.device = rule->device;
+                else if (!device_covers(&rule->device, device))
+                        continue;
+                add_by_number(common, &both, 1);
+        }
+}
+
+GPtrArray *device_list_within(const GPtrArray *list, const GArray *rules) {
+        g_autoptr(GPtrArray) outer = device_list_new(), common = device_list_new();
+
+        add_by_number(outer, (const DeviceRule *) rules->data, rules->len);
+        for (unsigned i = 0; i < list->len; i++) {
+                DeviceGrant *grant = list->pdata[i];
+
+                if (list_covers_grant(outer, grant)) {
+                        device_list_add(common, device_grant_ref(grant));
+                        continue;
+                }
+                for (unsigned j = 0; j < rules->len; j++)
+                        add_common(common, grant, &g_array_index(rules, DeviceRule, j));
+        }
+        device_list_merge(common);
+        return g_steal_pointer(&common);
 }
 
 uint32_t device_list_access(const GPtrArray *list, const struct seal_device *key) {
@@ -360,7 +428,6 @@ static bool parse_number(const char *text, uint32_t max, uint32_t *ret_number) {
         return true;
 }
 
-
 bool device_numbers_parse(const char *text, struct seal_device *ret_device) {
         g_auto(GStrv) words = g_strsplit(text, ":", 4);
         struct seal_device device;
@@ -373,8 +440,8 @@ bool device_numbers_parse(const char *text, struct seal_device *ret_device) {
                 device.type = BPF_DEVCG_DEV_BLOCK;
         else
                 return false;
-        if (!parse_number(words[1], (1U << 12) - 1, &device.major) ||
-            !parse_number(words[2], (1U << 20) - 1, &device.minor))
+        if (!parse_number(words[1], DEVICE_MAJOR_MAX, &device.major) ||
+            !parse_number(words[2], DEVICE_MINOR_MAX, &device.minor))
                 return false;
         *ret_device = device;
         return true;
@@ -386,7 +453,7 @@ static DeviceGrant *deserialize_grant(const char *line) {
         g_autofree DeviceRule *rules = NULL;
         uint32_t access;
 
-        if (n_words < 3 || !device_access_parse(words[1], &access))
+        if (n_words < 3 || *words[0] == '\0' || !device_access_parse(words[1], &access))
                 return NULL;
         rules = g_new0(DeviceRule, n_words - 2);
         for (size_t i = 2; i < n_words; i++)
@@ -399,8 +466,9 @@ GPtrArray *device_list_deserialize(const char *text) {
         g_autoptr(GPtrArray) list = device_list_new();
         g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
 
-        for (char **line = lines; *line && **line; line++) {
-                DeviceGrant *grant = deserialize_grant(*line);
+        /* Every line is ended, so the last piece is empty: a text that was cut ("c:1:3" of "c:1:35") is none of ours. */
+        for (char **line = lines; *line && (line[1] || **line); line++) {
+                DeviceGrant *grant = line[1] ? deserialize_grant(*line) : NULL;
 
                 if (!grant)
                         return NULL;

@@ -15,6 +15,10 @@
  */
 #define DEVICE_GRANTS_MAX 4096
 
+/* The kernel's dev_t has 12 bits of major and 20 of minor (include/linux/kdev_t.h). */
+#define DEVICE_MAJOR_MAX ((1U << 12) - 1)
+#define DEVICE_MINOR_MAX ((1U << 20) - 1)
+
 typedef struct DeviceRule {
         struct seal_device device; /* type is BPF_DEVCG_DEV_BLOCK or _CHAR */
         uint32_t access;           /* BPF_DEVCG_ACC_* bits */
@@ -39,7 +43,7 @@ bool device_access_parse(const char *text, uint32_t *ret_access);
 const char *device_access_format(uint32_t access, char buffer[static 4]);
 
 const char *device_type_name(uint32_t type); /* "c" or "b" */
-/* "c:10:*" of a device, and back; the kernel's dev_t has 12 bits of major and 20 of minor (include/linux/kdev_t.h). */
+/* "c:10:*" of a device, and back. */
 bool device_numbers_parse(const char *text, struct seal_device *ret_device);
 char *device_format(const struct seal_device *device);
 
@@ -57,7 +61,11 @@ void device_grant_unref(DeviceGrant *grant);
 GPtrArray *device_list_new(void);
 /* Adds to a list under construction, which device_list_merge() finishes; takes the reference. */
 void device_list_add(GPtrArray *list, DeviceGrant *grant);
-/* Entries of the same name become one, with the union of their access. */
+/*
+ * Entries of the same name become one, with the union of their access. Where a name has come to mean other devices
+ * (a driver was loaded, a disk replugged), what it meant before stays granted by number: nothing gets an access that
+ * was not asked for it.
+ */
 void device_list_merge(GPtrArray *list);
 /* The ceiling of a driver for which none was given: every device. */
 GPtrArray *device_list_everything(void);
@@ -66,13 +74,18 @@ GPtrArray *device_list_everything(void);
 GPtrArray *device_list_union(const GPtrArray *list, const GPtrArray *more, GError **error);
 /*
  * `list` without what `revoked` names, in a new list. A grant of several devices that loses some is replaced by its
- * remaining devices by number. What was not granted is no error; a device that a wider grant covers (c:1:3 under
- * c:1:*) cannot be taken out alone and fails with INVALID_DEVICE.
+ * remaining devices by number. What was not granted is no error; a device that a grant covers together with others
+ * (c:1:3, or c:*:3, under c:1:*) cannot be taken out alone and fails with INVALID_DEVICE.
  */
 GPtrArray *device_list_revoke(const GPtrArray *list, const GPtrArray *revoked, GError **error);
 
 /* Whether everything in `inner` is allowed by `outer`; if not, *ret_excess (not owned) is a grant that is not. */
 bool device_list_covers(const GPtrArray *outer, const GPtrArray *inner, const DeviceGrant **ret_excess);
+/*
+ * What of `list` the rules give, too, in a new list: a grant that they give whole stays, of another its common part by
+ * number, where one covers the other; of c:1:* and c:*:3 nothing is left.
+ */
+GPtrArray *device_list_within(const GPtrArray *list, const GArray *rules);
 /* Access that the list gives under exactly this key, wildcards being keys of their own. */
 uint32_t device_list_access(const GPtrArray *list, const struct seal_device *key);
 /* The merged rules of a list: GArray of DeviceRule, unique by device, sorted. */

@@ -1,6 +1,7 @@
 #include "domain.h"
 
 #include <errno.h>
+#include <linux/limits.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -40,6 +41,7 @@ static Domain *domain_alloc(Driver *driver, const char *name, Group *group) {
         domain->driver = driver;
         domain->name = g_strdup(name);
         domain->group = group;
+        domain->id = group_id(group);
         domain->events_watch = domain->memory_watch = -1;
         return domain;
 }
@@ -81,8 +83,7 @@ void domain_forget(Domain *domain) {
         g_autofree char *name = g_strdup(domain->name);
 
         seal_forget_domain(driver->seal, group_id(domain->group));
-        g_hash_table_remove(driver->domains, name);
-        tree->n_domains--;
+        driver_drop_domain(driver, domain);
         tree->listener->domain_removed(driver->name, name, tree->userdata);
 }
 
@@ -149,10 +150,23 @@ static bool follow(Domain *domain, GError **error) {
 
 /* ---- devices ---- */
 
-static bool write_devices(Domain *domain, const GPtrArray *devices, GError **error) {
+/* What is recorded on the group. A list that an attribute cannot hold is refused before anything is in force. */
+static char *make_record(const GPtrArray *devices, GError **error) {
         g_autofree char *text = device_list_serialize(devices);
+        size_t n = strlen(text);
 
-        return group_set_attribute(domain->group, "devices", text, error);
+        if (n <= XATTR_SIZE_MAX)
+                return g_steal_pointer(&text);
+        cordon_fail(error, CORDON_ERROR_QUOTA_EXCEEDED,
+                    "%u devices take %zu bytes to record, at most %d are allowed: name them by wildcards", devices->len,
+                    n, XATTR_SIZE_MAX);
+        return NULL;
+}
+
+static bool write_devices(Domain *domain, const GPtrArray *devices, GError **error) {
+        g_autofree char *record = make_record(devices, error);
+
+        return record && group_set_attribute(domain->group, "devices", record, error);
 }
 
 /* The keys whose access differs between two lists, with the new access. */
@@ -191,11 +205,13 @@ static bool enforce(Domain *domain, const GPtrArray *before, const GPtrArray *af
         return seal_set_rules(domain->driver->seal, id, rules, error);
 }
 
-/* The kernel is changed first: a crash in between leaves a map that the next start narrows to what is recorded. */
+/* The kernel is changed first: after a crash in between the next start keeps what both give. */
 static bool replace_devices(Domain *domain, GPtrArray *devices, GError **error) {
-        if (!enforce(domain, domain->devices, devices, error))
+        g_autofree char *record = make_record(devices, error);
+
+        if (!record || !enforce(domain, domain->devices, devices, error))
                 return false;
-        if (!write_devices(domain, devices, error)) {
+        if (!group_set_attribute(domain->group, "devices", record, error)) {
                 g_autoptr(GError) cause = NULL;
 
                 if (!enforce(domain, devices, domain->devices, &cause))
@@ -285,9 +301,8 @@ Domain *domain_create(Tree *tree, const DomainSpec *spec, uid_t owner, GError **
                 domain_free(domain);
                 return NULL;
         }
-        g_hash_table_insert(driver->domains, domain->name, domain);
-        tree->n_domains++;
-        tree->listener->domain_added(domain, tree->userdata);
+        driver_add_domain(driver, domain);
+        tree->listener->domain_added(domain, spec->limits, tree->userdata);
         return domain;
 }
 
@@ -306,38 +321,34 @@ static bool read_attributes(Domain *domain, GError **error) {
         return true;
 }
 
+static bool same_rules(const GArray *a, const GArray *b) {
+        return a->len == b->len && (a->len == 0 || memcmp(a->data, b->data, a->len * sizeof(DeviceRule)) == 0);
+}
+
 /*
- * An earlier daemon may have ended between changing the kernel's list and recording it. What the kernel has beyond the
- * record was never acknowledged: it is taken away. What it lacks stays away.
+ * An earlier daemon may have ended between changing the kernel's list and recording it, or the seal was lost with all
+ * its lists. What both give stays: the rest of the kernel's was never acknowledged, and what the kernel lacks no start
+ * gives back, because the record lies on a group that a tenant may be able to write to.
  */
-static bool narrow(Domain *domain, GError **error) {
+static bool reconcile(Domain *domain, GError **error) {
         Seal *seal = domain->driver->seal;
         uint64_t id = group_id(domain->group);
-        g_autoptr(GArray) rules = seal_read_rules(seal, id, error);
+        g_autoptr(GArray) rules = seal_read_rules(seal, id, error), recorded = device_list_rules(domain->devices);
+        g_autoptr(GPtrArray) common = NULL;
 
         if (!rules)
                 return false;
-        for (unsigned i = 0; i < rules->len; i++) {
-                const DeviceRule *rule = &g_array_index(rules, DeviceRule, i);
-                uint32_t granted = device_list_access(domain->devices, &rule->device);
-
-                if ((rule->access & ~granted) == 0)
-                        continue;
-                g_warning("domain \"%s\" had more devices than were granted; narrowing", domain->name);
-                if (!seal_set_rule(seal, id, &rule->device, rule->access & granted, error))
-                        return false;
-        }
+        if (same_rules(rules, recorded))
+                return true;
+        g_warning("domain \"%s\": the devices in force are not those recorded; keeping what both give", domain->name);
+        common = device_list_within(domain->devices, rules);
+        g_array_unref(rules);
+        rules = device_list_rules(common);
+        if (!seal_set_rules(seal, id, rules, error) || !write_devices(domain, common, error))
+                return false;
+        g_ptr_array_unref(domain->devices);
+        domain->devices = g_steal_pointer(&common);
         return true;
-}
-
-/* A group of an unfinished creation: nobody was told of it. */
-static void drop_unfinished(Group *group) {
-        g_autoptr(GError) cause = NULL;
-
-        if (group_remove(group, &cause))
-                g_message("%s was never finished; removed", group_path(group));
-        else
-                g_warning("%s was never finished and stays, without any device: %s", group_path(group), cause->message);
 }
 
 Domain *domain_load(Driver *driver, const char *name, GError **error) {
@@ -349,18 +360,17 @@ Domain *domain_load(Driver *driver, const char *name, GError **error) {
                 return NULL;
         kind = group_get_attribute(group, "kind", NULL);
         if (g_strcmp0(kind, KIND) != 0) {
-                drop_unfinished(group);
+                group_drop_unfinished(group);
                 return NULL;
         }
 
         domain = domain_alloc(driver, name, g_steal_pointer(&group));
-        if (!read_attributes(domain, error) || !narrow(domain, error) || !follow(domain, error)) {
+        if (!read_attributes(domain, error) || !reconcile(domain, error) || !follow(domain, error)) {
                 domain_free(domain);
                 return NULL;
         }
         domain_refresh_state(domain);
-        g_hash_table_insert(driver->domains, domain->name, domain);
-        driver->tree->n_domains++;
+        driver_add_domain(driver, domain);
         return domain;
 }
 

@@ -9,6 +9,7 @@ struct Domain {
         Driver *driver;
         char *name;
         Group *group;
+        gint64 id; /* the group's */
         uid_t owner;
         GPtrArray *devices; /* as granted */
         DomainState state;  /* as last heard from the kernel */

@@ -5,9 +5,11 @@
 
 #include "domain.h"
 #include "error.h"
+#include "name.h"
 #include "waiter.h"
 
 #define KIND "driver"
+#define DOMAINS_PER_TURN 16
 
 DriverSpec *driver_spec_new(void) {
         DriverSpec *spec = g_new0(DriverSpec, 1);
@@ -37,6 +39,7 @@ static Driver *driver_alloc(Tree *tree, const char *name, Group *group) {
         driver->group = group;
         driver->events_watch = driver->directory_watch = -1;
         driver->max_domains = DRIVER_DOMAINS_MAX;
+        driver->domains_by_id = g_hash_table_new(g_int64_hash, g_int64_equal);
         driver->domains = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, free_domain);
         return driver;
 }
@@ -44,6 +47,9 @@ static Driver *driver_alloc(Tree *tree, const char *name, Group *group) {
 void driver_free(Driver *driver) {
         if (!driver)
                 return;
+        sd_event_source_disable_unref(driver->removal_source);
+        denial_log_free(driver->denials);
+        g_hash_table_unref(driver->domains_by_id);
         g_hash_table_unref(driver->domains);
         watch_remove(driver->tree->watch, driver->events_watch);
         watch_remove(driver->tree->watch, driver->directory_watch);
@@ -57,35 +63,68 @@ void driver_free(Driver *driver) {
 
 /* ---- following the kernel ---- */
 
-static void remove_now(Driver *driver, GError **error) {
-        g_autoptr(GList) domains = g_hash_table_get_values(driver->domains);
+static void finish_removal(Driver *driver, const GError *error) {
+        GSList *removals = g_steal_pointer(&driver->removals);
         g_autofree char *name = g_strdup(driver->name);
         Tree *tree = driver->tree;
 
-        for (GList *item = domains; item; item = item->next) {
-                Domain *domain = item->data;
-
-                if (!group_remove(domain->group, error))
-                        return;
-                domain_forget(domain);
+        driver->removal_source = sd_event_source_disable_unref(driver->removal_source);
+        if (!error) {
+                g_hash_table_remove(tree->drivers, name);
+                tree->listener->driver_removed(name, tree->userdata);
         }
-        if (!group_remove(driver->group, error))
+        waiter_finish_all(removals, error);
+}
+
+/* A few domains in each turn of the main loop, so that nobody waits for the ten thousand of somebody else. */
+static int remove_some(sd_event_source *source, void *userdata) {
+        Driver *driver = userdata;
+        Domain *domains[DOMAINS_PER_TURN];
+        g_autoptr(GError) error = NULL;
+        GHashTableIter iter;
+        unsigned n = 0;
+
+        g_hash_table_iter_init(&iter, driver->domains);
+        while (n < DOMAINS_PER_TURN && g_hash_table_iter_next(&iter, NULL, (void **) &domains[n]))
+                n++;
+        for (unsigned i = 0; i < n; i++) {
+                if (!group_remove(domains[i]->group, &error)) {
+                        finish_removal(driver, error);
+                        return 0;
+                }
+                domain_forget(domains[i]);
+        }
+        if (n == 0) {
+                group_remove(driver->group, &error);
+                finish_removal(driver, error);
+        }
+        return 0;
+}
+
+/* Its processes have ended. */
+static void start_removal(Driver *driver) {
+        g_autoptr(GError) error = NULL;
+        int r;
+
+        if (driver->removal_source)
                 return;
-        g_hash_table_remove(tree->drivers, name);
-        tree->listener->driver_removed(name, tree->userdata);
+        waiter_take_time(driver->removals);
+        r = sd_event_add_defer(driver->tree->event, &driver->removal_source, remove_some, driver);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(driver->removal_source, SD_EVENT_ON);
+        if (r < 0) {
+                cordon_fail(&error, CORDON_ERROR_KERNEL_REFUSED, "driver \"%s\" cannot be removed: %s", driver->name,
+                            g_strerror(-r));
+                finish_removal(driver, error);
+        }
 }
 
 static void on_events(uint32_t mask, const char *name, void *userdata) {
         Driver *driver = userdata;
-        g_autoptr(GError) error = NULL;
         bool populated, frozen;
-        GSList *removals;
 
-        if (!driver->removals || !group_read_events(driver->group, &populated, &frozen, NULL) || populated)
-                return;
-        removals = g_steal_pointer(&driver->removals);
-        remove_now(driver, &error);
-        waiter_finish_all(removals, error);
+        if (driver->removals && group_read_events(driver->group, &populated, &frozen, NULL) && !populated)
+                start_removal(driver);
 }
 
 /* A domain's directory is gone: by us, and then it is forgotten already, or by somebody behind our back. */
@@ -100,6 +139,26 @@ static void on_directory(uint32_t mask, const char *name, void *userdata) {
         domain_forget(domain);
 }
 
+static void on_denial(const struct seal_event *event, void *userdata) {
+        Driver *driver = userdata;
+        Domain *domain = g_hash_table_lookup(driver->domains_by_id, &event->key.domain);
+
+        if (domain)
+                driver->tree->listener->domain_denied(domain, event, driver->tree->userdata);
+}
+
+void driver_add_domain(Driver *driver, Domain *domain) {
+        g_hash_table_insert(driver->domains, domain->name, domain);
+        g_hash_table_insert(driver->domains_by_id, &domain->id, domain);
+        driver->tree->n_domains++;
+}
+
+void driver_drop_domain(Driver *driver, Domain *domain) {
+        g_hash_table_remove(driver->domains_by_id, &domain->id);
+        g_hash_table_remove(driver->domains, domain->name);
+        driver->tree->n_domains--;
+}
+
 static bool follow(Driver *driver, GError **error) {
         Watch *watch = driver->tree->watch;
         int fd = group_fd(driver->group);
@@ -108,7 +167,10 @@ static bool follow(Driver *driver, GError **error) {
         if (driver->events_watch < 0)
                 return false;
         driver->directory_watch = watch_add(watch, fd, ".", IN_DELETE | IN_ONLYDIR, on_directory, driver, error);
-        return driver->directory_watch >= 0;
+        if (driver->directory_watch < 0)
+                return false;
+        driver->denials = denial_log_new(driver->tree->event, driver->seal, on_denial, driver, error);
+        return driver->denials != NULL;
 }
 
 /* ---- creating, loading, changing ---- */
@@ -127,7 +189,8 @@ static bool write_attributes(Driver *driver, GError **error) {
 
 static bool set_up(Driver *driver, const DriverSpec *spec, GError **error) {
         driver->seal = seal_new(driver->group, error);
-        return driver->seal && group_enable_controllers(driver->group, error) &&
+        return driver->seal && tree_guard_driver(driver->tree, driver->group, error) &&
+               group_enable_controllers(driver->group, error) &&
                group_write_limits(driver->group, spec->limits, error) && follow(driver, error) &&
                write_attributes(driver, error);
 }
@@ -194,6 +257,19 @@ static bool find_seal(Driver *driver, GError **error) {
         return driver->seal != NULL;
 }
 
+/* A domain that went while no daemon looked, or in the midst of its creation, has left its rules behind. */
+static void forget_gone(Driver *driver, const GPtrArray *names) {
+        g_autoptr(GHashTable) ids = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+
+        for (unsigned i = 0; i < names->len; i++) {
+                g_autoptr(Group) group = group_open(driver->group, names->pdata[i], NULL);
+                uint64_t id = group ? group_id(group) : 0;
+
+                g_hash_table_add(ids, g_memdup2(&id, sizeof(id)));
+        }
+        seal_forget_others(driver->seal, ids);
+}
+
 static bool load_domains(Driver *driver, GError **error) {
         g_autoptr(GPtrArray) names = group_children(driver->group, error);
 
@@ -206,6 +282,7 @@ static bool load_domains(Driver *driver, GError **error) {
                         g_warning("domain \"%s\" of driver \"%s\" is left alone: %s", (char *) names->pdata[i],
                                   driver->name, cause->message);
         }
+        forget_gone(driver, names);
         return true;
 }
 
@@ -217,12 +294,15 @@ Driver *driver_load(Tree *tree, const char *name, GError **error) {
         if (!group)
                 return NULL;
         kind = group_get_attribute(group, "kind", NULL);
-        if (g_strcmp0(kind, KIND) != 0)
+        if (g_strcmp0(kind, KIND) != 0) {
+                if (name_validate("driver", name, NULL)) /* the keeper's group has a name that no driver has */
+                        group_drop_unfinished(group);
                 return NULL;
+        }
 
         driver = driver_alloc(tree, name, g_steal_pointer(&group));
-        if (!find_seal(driver, error) || !read_attributes(driver, error) || !follow(driver, error) ||
-            !load_domains(driver, error)) {
+        if (!find_seal(driver, error) || !tree_guard_driver(tree, driver->group, error) ||
+            !read_attributes(driver, error) || !follow(driver, error) || !load_domains(driver, error)) {
                 driver_free(driver);
                 return NULL;
         }
@@ -297,24 +377,23 @@ bool driver_update(Driver *driver, const DriverSpec *spec, GError **error) {
 /* ---- removing ---- */
 
 void driver_remove(Driver *driver, bool kill, TreeDone done, void *userdata) {
+        unsigned n = g_hash_table_size(driver->domains);
         g_autoptr(GError) error = NULL;
+        g_autofree char *what = NULL;
         bool populated, frozen;
 
-        if (!kill && g_hash_table_size(driver->domains) > 0)
-                cordon_fail(&error, CORDON_ERROR_BUSY, "driver \"%s\" has %u domains", driver->name,
-                            g_hash_table_size(driver->domains));
-        else if (!group_read_events(driver->group, &populated, &frozen, &error))
-                ;
-        else if (!populated)
-                remove_now(driver, &error);
-        else if (!kill)
+        if (!kill && n > 0)
+                cordon_fail(&error, CORDON_ERROR_BUSY, "driver \"%s\" has %u domains", driver->name, n);
+        else if (group_read_events(driver->group, &populated, &frozen, &error) && populated && !kill)
                 cordon_fail(&error, CORDON_ERROR_BUSY, "driver \"%s\" holds processes", driver->name);
-        else if (group_kill(driver->group, &error)) {
-                g_autofree char *what = g_strdup_printf("driver \"%s\": the processes in it were killed and have not "
-                                                        "ended yet", driver->name);
-
-                waiter_add(&driver->removals, driver->tree, what, NULL, driver, done, userdata);
+        else if (!error && populated)
+                group_kill(driver->group, &error);
+        if (error) {
+                done(error, userdata);
                 return;
         }
-        done(error, userdata);
+        what = g_strdup_printf("driver \"%s\": the processes in it were killed and have not ended yet", driver->name);
+        waiter_add(&driver->removals, driver->tree, what, NULL, driver, done, userdata);
+        if (!populated)
+                start_removal(driver);
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "denial.h"
 #include "tree.h"
 
 #define DRIVER_DOMAINS_MAX SEAL_DOMAINS_MAX
@@ -9,12 +10,15 @@ struct Driver {
         char *name;
         Group *group;
         Seal *seal;
+        DenialLog *denials;
         uid_t owner;
         GPtrArray *ceiling; /* list of devices */
         uint32_t max_domains;
-        GHashTable *domains; /* name -> Domain */
+        GHashTable *domains;       /* name -> Domain */
+        GHashTable *domains_by_id; /* id of the group -> Domain */
         int events_watch, directory_watch;
-        GSList *removals; /* waiting for its processes to end */
+        GSList *removals; /* waiting for its end */
+        sd_event_source *removal_source;
 };
 
 /* What CreateDriver or a driver's SetProperties asks for. */
@@ -36,6 +40,10 @@ bool driver_update(Driver *driver, const DriverSpec *spec, GError **error);
 /* BUSY when it has domains and `kill` is false; else kills what is in them and removes them all. */
 void driver_remove(Driver *driver, bool kill, TreeDone done, void *userdata);
 void driver_free(Driver *driver);
+
+/* Puts a whole domain into the model, and takes it out. */
+void driver_add_domain(Driver *driver, Domain *domain);
+void driver_drop_domain(Driver *driver, Domain *domain);
 
 /* Fails with DEVICE_NOT_IN_CEILING naming the device. */
 bool driver_check_ceiling(Driver *driver, const GPtrArray *devices, GError **error);

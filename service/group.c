@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -225,6 +226,15 @@ bool group_remove(Group *group, GError **error) {
         return true;
 }
 
+void group_drop_unfinished(Group *group) {
+        g_autoptr(GError) cause = NULL;
+
+        if (group_remove(group, &cause))
+                g_message("%s was never finished; removed", group->path);
+        else
+                g_warning("%s was never finished and stays: %s", group->path, cause->message);
+}
+
 GPtrArray *group_children(Group *group, GError **error) {
         g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
         int r = list_directories(group->fd, names, false);
@@ -282,9 +292,11 @@ bool group_enable_controllers(Group *group, GError **error) {
 }
 
 static bool unavailable(Group *group, const Limit *limit, GError **error) {
-        g_auto(GStrv) controllers = group_controllers(group, NULL);
+        g_auto(GStrv) controllers = error ? group_controllers(group, NULL) : NULL;
         g_autofree char *list = g_strjoinv(" ", controllers ? controllers : (char *[]) { NULL });
 
+        if (!error) /* nobody wants to know why */
+                return false;
         if (!limit->controller || (controllers && g_strv_contains((const char *const *) controllers, limit->controller)))
                 return cordon_fail(error, CORDON_ERROR_CONTROLLER_UNAVAILABLE, "%s: this kernel has no %s", limit->name,
                                    limit->file);
@@ -499,12 +511,17 @@ bool group_return(pid_t pid, const char *path, GError **error) {
         g_autoptr(Host) host = host_detect(error);
         g_autofree char *full = NULL;
         autoclose int dir = -1;
+        size_t n;
 
         if (!host)
                 return false;
-        if (!g_str_has_prefix(path, host->mount_root))
+        if (!host->mount)
+                return cordon_fail(error, CORDON_ERROR_KERNEL_REFUSED, "no cgroup2 file system is mounted");
+        /* A prefix of whole names: /a/bc is not below /a/b. */
+        n = strcmp(host->mount_root, "/") == 0 ? 0 : strlen(host->mount_root);
+        if (strncmp(path, host->mount_root, n) != 0 || (path[n] != '/' && path[n] != '\0'))
                 return cordon_fail(error, CORDON_ERROR_KERNEL_REFUSED, "%s is not below %s", path, host->mount);
-        full = g_build_filename(host->mount, path + strlen(host->mount_root), NULL);
+        full = g_build_filename(host->mount, path + n, NULL);
         dir = open(full, O_PATH | O_DIRECTORY | O_CLOEXEC);
         return attach(dir, path, pid, error);
 }
@@ -596,6 +613,10 @@ GArray *group_processes(Group *group, GError **error) {
 bool group_set_attribute(Group *group, const char *name, const char *value, GError **error) {
         g_autofree char *attribute = g_strconcat(ATTRIBUTE_PREFIX, name, NULL);
 
+        if (strlen(value) > XATTR_SIZE_MAX)
+                return cordon_fail(error, CORDON_ERROR_QUOTA_EXCEEDED,
+                                   "%s/%s: a list of %zu bytes is too long: the kernel keeps at most %d", group->path,
+                                   attribute, strlen(value), XATTR_SIZE_MAX);
         if (fsetxattr(group->fd, attribute, value, strlen(value), 0) < 0)
                 return group_fail(error, group, attribute, NULL, -errno);
         return true;

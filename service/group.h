@@ -31,6 +31,8 @@ Group *group_open(Group *parent, const char *name, GError **error);
 void group_free(Group *group);
 /* Removes the group and the empty groups beneath it. BUSY when one holds a process. */
 bool group_remove(Group *group, GError **error);
+/* Removes, if it can, a group that a daemon made and did not finish: nobody was told of it. */
+void group_drop_unfinished(Group *group);
 /* Names of the groups directly below. */
 GPtrArray *group_children(Group *group, GError **error);
 

@@ -15,7 +15,11 @@ static void parse_line(const char *line, Host *host, bool *has_v1) {
         if (dash + 3 >= n)
                 return;
 
-        if (strcmp(words[dash + 1], "cgroup2") == 0 && !host->mount) {
+        /* The whole hierarchy where it is mounted; a bind mount of a group may stand before it. */
+        if (strcmp(words[dash + 1], "cgroup2") == 0 &&
+            (!host->mount || (strcmp(host->mount_root, "/") != 0 && strcmp(words[3], "/") == 0))) {
+                g_free(host->mount_root);
+                g_free(host->mount);
                 host->mount_root = g_strcompress(words[3]);
                 host->mount = g_strcompress(words[4]);
         }

@@ -332,7 +332,7 @@ bool limit_parse(const Limit *limit, const char *contents, LimitValue *ret_value
                 if (!g_str_has_prefix(contents, "default "))
                         return false;
                 contents += strlen("default ");
-                /* fall through */
+                G_GNUC_FALLTHROUGH;
         case LIMIT_FORMAT_NUMBER:
         case LIMIT_FORMAT_FLAG:
         case LIMIT_FORMAT_PAGES:

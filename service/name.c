@@ -23,7 +23,15 @@ static bool is_kernel_file(const char *name) {
         return false;
 }
 
+/* The first characters of a name that may be of any length, whole: a D-Bus error with half a character is not sent. */
+static char *shorten(const char *name) {
+        g_autofree char *text = g_strndup(name, NAME_LENGTH_MAX);
+
+        return g_utf8_make_valid(text, -1);
+}
+
 bool name_validate(const char *kind, const char *name, GError **error) {
+        g_autofree char *start = NULL;
         size_t n = strlen(name);
 
         if (n == 0 || n > NAME_LENGTH_MAX || !(g_ascii_isalnum(name[0]) || name[0] == '_'))
@@ -42,8 +50,9 @@ bool name_validate(const char *kind, const char *name, GError **error) {
         return true;
 
 malformed:
+        start = shorten(name);
         return cordon_fail(error, CORDON_ERROR_INVALID_NAME,
-                           "%s name \"%.*s%s\" is not valid: 1 to %d characters of A-Z a-z 0-9 _ . @ -, "
-                           "the first a letter, a digit or _", kind, NAME_LENGTH_MAX, name,
+                           "%s name \"%s%s\" is not valid: 1 to %d characters of A-Z a-z 0-9 _ . @ -, "
+                           "the first a letter, a digit or _", kind, start,
                            n > NAME_LENGTH_MAX ? "…" : "", NAME_LENGTH_MAX);
 }

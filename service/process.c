@@ -25,7 +25,7 @@ Process *process_open(pid_t pid, GError **error) {
 
         if (fd >= 0)
                 return process_new(pid, fd);
-        if (pid > 0 && errno == EINVAL)
+        if (pid > 0 && (errno == EINVAL || errno == ENOENT)) /* ENOENT since Linux 6.16: fs/pidfs.c, pidfd_prepare */
                 cordon_fail(error, CORDON_ERROR_NO_SUCH_PROCESS, "%d is a thread; name its process", (int) pid);
         else
                 cordon_fail(error, CORDON_ERROR_NO_SUCH_PROCESS, "there is no process %d", (int) pid);

@@ -20,7 +20,7 @@ static const struct {
         uint32_t type, key_size, value_size;
 } layout[N_MAPS] = {
         [MAP_DOMAINS] = { "domains", BPF_MAP_TYPE_HASH_OF_MAPS, sizeof(__u64), sizeof(__u32) },
-        [MAP_REFUSALS] = { "refusals", BPF_MAP_TYPE_HASH, sizeof(__u64), sizeof(__u64) },
+        [MAP_REFUSALS] = { "refusals", BPF_MAP_TYPE_HASH, sizeof(__u64), sizeof(struct seal_refusals) },
         [MAP_DENIALS] = { "denials", BPF_MAP_TYPE_LRU_HASH, sizeof(struct seal_denial_key), sizeof(struct seal_denial) },
         [MAP_EVENTS] = { "events", BPF_MAP_TYPE_RINGBUF, 0, 0 },
 };
@@ -285,7 +285,7 @@ static int make_rules(const GArray *rules) {
 
 bool seal_set_rules(Seal *seal, uint64_t domain, const GArray *rules, GError **error) {
         autoclose int inner = make_rules(rules);
-        uint64_t none = 0;
+        struct seal_refusals none = {};
         int r;
 
         if (inner < 0)
@@ -339,7 +339,7 @@ bool seal_set_rule(Seal *seal, uint64_t domain, const struct seal_device *device
                 r = bpf_map_update_elem(inner, device, &access, BPF_ANY);
         else if (r >= 0)
                 r = bpf_map_delete_elem(inner, device);
-        if (r == -E2BIG && access != 0)
+        if ((r == -E2BIG || r == -ENOENT) && access != 0) /* full, or a domain that a new seal does not know */
                 return grow(seal, domain, &(DeviceRule) { *device, access }, error);
         if (r == -ENOENT && access == 0)
                 return true;
@@ -351,9 +351,35 @@ void seal_forget_domain(Seal *seal, uint64_t domain) {
         bpf_map_delete_elem(seal->maps[MAP_REFUSALS], &domain);
 }
 
-uint64_t seal_read_refusals(Seal *seal, uint64_t domain) {
-        uint64_t count = 0;
+/* A domain's count of refusals comes before its rules and goes after them. */
+void seal_forget_others(Seal *seal, GHashTable *domains) {
+        g_autoptr(GArray) gone = g_array_new(false, false, sizeof(uint64_t));
+        uint64_t key, next, *after = NULL;
 
-        bpf_map_lookup_elem(seal->maps[MAP_REFUSALS], &domain, &count);
-        return count;
+        while (bpf_map_get_next_key(seal->maps[MAP_REFUSALS], after, &next) == 0) {
+                if (!g_hash_table_contains(domains, &next))
+                        g_array_append_val(gone, next);
+                key = next;
+                after = &key;
+        }
+        for (unsigned i = 0; i < gone->len; i++)
+                seal_forget_domain(seal, g_array_index(gone, uint64_t, i));
+}
+
+uint64_t seal_read_refusals(Seal *seal, uint64_t domain) {
+        struct seal_refusals refusals = {};
+
+        bpf_map_lookup_elem(seal->maps[MAP_REFUSALS], &domain, &refusals);
+        return refusals.count;
+}
+
+uint64_t seal_read_denials(Seal *seal, const struct seal_denial_key *key) {
+        struct seal_denial denial = {};
+
+        bpf_map_lookup_elem(seal->maps[MAP_DENIALS], key, &denial);
+        return denial.count;
+}
+
+int seal_events_fd(Seal *seal) {
+        return seal->maps[MAP_EVENTS];
 }

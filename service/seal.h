@@ -33,8 +33,15 @@ bool seal_set_rule(Seal *seal, uint64_t domain, const struct seal_device *device
 /* GArray of DeviceRule as the kernel has them, sorted; of a domain unknown to the seal, empty. */
 GArray *seal_read_rules(Seal *seal, uint64_t domain, GError **error);
 void seal_forget_domain(Seal *seal, uint64_t domain);
+/* Forgets every domain whose id (pointer to uint64_t) is not in the set. */
+void seal_forget_others(Seal *seal, GHashTable *domains);
 
 /* How often the domain was refused a device. */
 uint64_t seal_read_refusals(Seal *seal, uint64_t domain);
+
+/* How often this access to this device was refused to this domain; an old count may have been dropped. */
+uint64_t seal_read_denials(Seal *seal, const struct seal_denial_key *key);
+/* Of the ring buffer with struct seal_event, not given away. */
+int seal_events_fd(Seal *seal);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Seal, seal_free)

@@ -1,5 +1,6 @@
 #include "tree.h"
 
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/file.h>
@@ -41,11 +42,20 @@ static void free_driver(void *driver) {
         driver_free(driver);
 }
 
-Tree *tree_new(sd_event *event, const char *path, bool create, const TreeListener *listener, void *userdata,
-               GError **error) {
+/* Our errors say what failed; the verifier's log is for G_MESSAGES_DEBUG=cordon. */
+static int log_libbpf(enum libbpf_print_level level, const char *format, va_list arguments) {
+        if (level != LIBBPF_DEBUG)
+                g_logv(G_LOG_DOMAIN, G_LOG_LEVEL_DEBUG, format, arguments);
+        return 0;
+}
+
+Tree *tree_new(sd_event *event, const char *path, bool create, GuardPolicy guard, const TreeListener *listener,
+               void *userdata, GError **error) {
         g_autoptr(Tree) tree = g_new0(Tree, 1);
 
+        libbpf_set_print(log_libbpf);
         tree->event = sd_event_ref(event);
+        tree->guard_policy = guard;
         tree->listener = listener;
         tree->userdata = userdata;
         tree->drivers = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, free_driver);
@@ -63,9 +73,45 @@ void tree_free(Tree *tree) {
                 return;
         g_hash_table_unref(tree->drivers);
         watch_free(tree->watch);
+        guard_free(tree->guard);
+        g_free(tree->guard_problem);
         group_free(tree->group);
         sd_event_unref(tree->event);
         g_free(tree);
+}
+
+bool tree_seal_is_guarded(Tree *tree, const char **ret_problem) {
+        g_autoptr(GError) error = NULL;
+
+        if (!tree->guard && !tree->guard_problem) {
+                if (tree->guard_policy == GUARD_OFF)
+                        tree->guard_problem = g_strdup("the configuration says Guard=off");
+                else {
+                        tree->guard = guard_load(group_level(tree->group) + 2, &error);
+                        if (!tree->guard)
+                                tree->guard_problem = g_strdup(error->message);
+                }
+        }
+        if (ret_problem)
+                *ret_problem = tree->guard_problem;
+        return !tree->guard_problem;
+}
+
+bool tree_guard_driver(Tree *tree, Group *driver, GError **error) {
+        g_autoptr(GError) cause = NULL;
+        const char *problem;
+
+        if (tree_seal_is_guarded(tree, &problem) && guard_attach(tree->guard, driver, &cause))
+                return true;
+        if (tree->guard_policy == GUARD_REQUIRE)
+                return cordon_fail(error, CORDON_ERROR_SEAL_FAILED, "%s cannot be guarded, and Guard=require: %s",
+                                   group_path(driver), cause ? cause->message : problem);
+        if (cause) {
+                g_warning("%s", cause->message);
+                tree->guard_problem = g_strdup(cause->message);
+                tree->listener->seal_changed(tree->userdata);
+        }
+        return true;
 }
 
 Driver *tree_find_driver(Tree *tree, const char *name, GError **error) {

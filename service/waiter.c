@@ -47,6 +47,14 @@ void waiter_add(GSList **list, Tree *tree, const char *what, WaiterTimeout timeo
         tree->n_waiters++;
 }
 
+void waiter_take_time(GSList *list) {
+        for (; list; list = list->next) {
+                Waiter *waiter = list->data;
+
+                waiter->timer = sd_event_source_disable_unref(waiter->timer);
+        }
+}
+
 void waiter_finish_all(GSList *list, const GError *error) {
         while (list) {
                 finish(list->data, error);

@@ -17,5 +17,7 @@ typedef void (*WaiterTimeout)(void *owner);
  */
 void waiter_add(GSList **list, Tree *tree, const char *what, WaiterTimeout timeout, void *owner, TreeDone done,
                 void *userdata);
+/* The kernel has done its part: no more hurry. */
+void waiter_take_time(GSList *list);
 /* Tells all of them the outcome. Takes the list, for its owner may be gone already. */
 void waiter_finish_all(GSList *list, const GError *error);

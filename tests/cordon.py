@@ -101,9 +101,73 @@ class Client:
     def list_domains(self, driver=""):
         return self.call(ROOT, MANAGER, "ListDomains", f"({driver!r},)")[0]
 
+    def ask_bus(self, member, arguments="()"):
+        """Calls the bus daemon itself, which wakes and disturbs nobody else."""
+        return self.call("/org/freedesktop/DBus", "org.freedesktop.DBus", member, arguments,
+                         name="org.freedesktop.DBus")
+
+    def owner_pid(self, name=NAME):
+        """The process that owns a name."""
+        return self.ask_bus("GetConnectionUnixProcessID", f"({name!r},)")[0]
+
     def daemon_pid(self):
-        return self.call("/org/freedesktop/DBus", "org.freedesktop.DBus", "GetConnectionUnixProcessID",
-                         f"({NAME!r},)", name="org.freedesktop.DBus")[0]
+        return self.owner_pid()
+
+
+def wait_for(condition, timeout=30):
+    """Runs what arrives on this process's connections until `condition` returns something true, and returns that."""
+    context, expired = GLib.MainContext.default(), []
+    timer = GLib.timeout_add(timeout * 1000, lambda: expired.append(True) or GLib.SOURCE_REMOVE)
+    try:
+        while not (result := condition()):
+            if expired:
+                raise TimeoutError("it did not happen")
+            context.iteration(True)
+        return result
+    finally:
+        if not expired:
+            GLib.source_remove(timer)
+
+
+class Signals:
+    """Every signal that the bus carries, from now on: (path, member, arguments), in order."""
+
+    def __init__(self, client):
+        self.client, self.seen = client, []
+        self.subscription = client.connection.signal_subscribe(
+            None, None, None, None, None, Gio.DBusSignalFlags.NONE,
+            lambda _connection, _sender, path, _interface, member, value: self.seen.append(
+                (path, member, value.unpack())))
+        client.ask_bus("GetId")  # the bus listens by now
+
+    def take(self):
+        """What came before the last answer that the client had."""
+        while GLib.MainContext.default().iteration(False):
+            pass
+        taken, self.seen = self.seen, []
+        return taken
+
+    def wait(self, matches):
+        """The first signal for which matches(path, member, arguments) holds; it and those before it are gone then."""
+        def find():
+            for i, signal in enumerate(self.seen):
+                if matches(*signal):
+                    self.seen = self.seen[i + 1:]
+                    return signal
+            return None
+        return wait_for(find)
+
+    def wait_name(self, name=NAME, *, owned):
+        """Waits until a name gets an owner, or loses it."""
+        self.wait(lambda _path, member, arguments: member == "NameOwnerChanged" and arguments[0] == name and
+                  bool(arguments[2]) == owned)
+
+    def wait_property(self, path, name, value):
+        self.wait(lambda at, member, arguments: (at, member) == (path, "PropertiesChanged") and
+                  arguments[1].get(name) == value)
+
+    def close(self):
+        self.client.connection.signal_unsubscribe(self.subscription)
 
 
 def to_bus_error(error):

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 
 MODES = {"r": os.O_RDONLY, "w": os.O_WRONLY, "rw": os.O_RDWR}
 TYPES = {"c": stat.S_IFCHR, "b": stat.S_IFBLK}
@@ -25,6 +26,33 @@ def op_open(path, mode):
 def op_mknod(kind, major, minor):
     with tempfile.TemporaryDirectory() as directory:
         os.mknod(directory + "/node", TYPES[kind] | 0o600, os.makedev(major, minor))
+
+
+def op_access(path, mode=os.F_OK):
+    """os.access() hides the errno: a refusal is EPERM, as of open."""
+    if not os.access(path, mode):
+        raise PermissionError(errno.EPERM, path)
+
+
+def op_hold(path, mode):
+    """Opens, and keeps the descriptor: its number."""
+    return os.open(path, MODES[mode] | os.O_NONBLOCK | os.O_NOCTTY)
+
+
+def op_read(fd):
+    return len(os.read(fd, 1))
+
+
+def op_each(*requests):
+    """Many in one turn."""
+    return [answer_of(globals()["op_" + operation], *arguments) for operation, *arguments in requests]
+
+
+def op_thread():
+    """A thread that waits; its id."""
+    thread = threading.Thread(target=threading.Event().wait, daemon=True)
+    thread.start()
+    return thread.native_id
 
 
 def op_enter(directory):
@@ -70,6 +98,10 @@ def op_fork_bomb(most):
     for pid in children:
         os.waitpid(pid, 0)
     return len(children)
+
+
+def op_seteuid(uid):
+    os.seteuid(uid)
 
 
 def op_run(*command):

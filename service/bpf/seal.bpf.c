@@ -37,7 +37,7 @@ struct {
         __uint(max_entries, SEAL_DOMAINS_MAX);
         __uint(map_flags, BPF_F_NO_PREALLOC);
         __uint(key_size, sizeof(__u64));
-        __uint(value_size, sizeof(__u64));
+        __uint(value_size, sizeof(struct seal_refusals));
 } refusals SEC(".maps");
 
 struct {
@@ -65,25 +65,37 @@ static __always_inline void tell(const struct seal_denial_key *key, __u64 count)
         bpf_ringbuf_submit(event, 0);
 }
 
+/* Two processors at once may get it wrong by one event, which does no harm. */
+static __always_inline int may_tell(struct seal_refusals *total, __u64 now) {
+        if (now - total->window >= SEAL_EVENT_INTERVAL_NS) {
+                total->window = now;
+                total->told = 0;
+        }
+        return total->told++ < SEAL_EVENTS_PER_INTERVAL;
+}
+
 static __always_inline void note_denial(__u64 domain, const struct seal_device *device, __u32 access) {
         struct seal_denial_key key = { .domain = domain, .device = *device, .access = access };
         struct seal_denial *denial, first = { .count = 1, .told = bpf_ktime_get_ns() };
-        __u64 *total = bpf_map_lookup_elem(&refusals, &domain);
+        struct seal_refusals *total = bpf_map_lookup_elem(&refusals, &domain);
 
-        if (total)
-                __sync_fetch_and_add(total, 1);
+        if (!total) /* of no domain: nobody's to be told */
+                return;
+        __sync_fetch_and_add(&total->count, 1);
 
         denial = bpf_map_lookup_elem(&denials, &key);
         if (!denial) {
                 bpf_map_update_elem(&denials, &key, &first, BPF_ANY);
-                tell(&key, 1);
+                if (may_tell(total, first.told))
+                        tell(&key, 1);
                 return;
         }
         __sync_fetch_and_add(&denial->count, 1);
         if (first.told - denial->told < SEAL_EVENT_INTERVAL_NS)
                 return;
         denial->told = first.told;
-        tell(&key, denial->count);
+        if (may_tell(total, first.told))
+                tell(&key, denial->count);
 }
 
 SEC("cgroup/dev")

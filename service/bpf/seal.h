@@ -30,7 +30,17 @@ struct seal_denial {
         __u64 told; /* CLOCK_MONOTONIC ns of the last event sent for this key */
 };
 
-/* What the ring buffer carries: the first refusal of its kind, then at most one a second. */
+/* All that a domain was refused, and how many events it has caused since `window`. */
+struct seal_refusals {
+        __u64 count;
+        __u64 window; /* CLOCK_MONOTONIC ns */
+        __u64 told;
+};
+
+/*
+ * What the ring buffer carries: the first refusal of its kind, then at most one a second; of one domain at most
+ * SEAL_EVENTS_PER_INTERVAL a second, so that trying every device number there is costs the daemon nothing much.
+ */
 struct seal_event {
         struct seal_denial_key key;
         __u64 count;
@@ -41,10 +51,13 @@ struct seal_event {
 
 #define SEAL_EVENT_INTERVAL_NS 1000000000ULL
 
+#define SEAL_EVENTS_PER_INTERVAL 32
+
 #define SEAL_DOMAINS_MAX 65536
 #define SEAL_DENIALS_MAX 8192
 #define SEAL_EVENTS_SIZE (64 * 1024)
 
 _Static_assert(sizeof(struct seal_device) == 12, "key of the inner maps");
 _Static_assert(sizeof(struct seal_denial_key) == 24, "no hidden padding: it is compared byte by byte");
+_Static_assert(sizeof(struct seal_refusals) == 24, "value of the map of counters");
 _Static_assert(sizeof(struct seal_event) == 56, "no hidden padding");

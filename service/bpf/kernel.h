@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+/*
+ * What the guard reads of the kernel's own structures: only the members it needs, found at load time by the running
+ * kernel's BTF (CO-RE), so one build runs on all kernels that have them by these names.
+ */
+#include <linux/types.h>
+
+#define CGROUP_SUPER_MAGIC 0x27e0eb
+#define CGROUP2_SUPER_MAGIC 0x63677270
+#define PROC_SUPER_MAGIC 0x9fa0
+#define SYSFS_MAGIC 0x62656572
+
+#define MAY_WRITE 2
+#define MAY_APPEND 8
+
+#define ATTR_MODE 1
+#define ATTR_UID 2
+#define ATTR_GID 4
+
+#define S_IFMT 00170000
+#define S_IFDIR 0040000
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct kernfs_node {
+        const char *name;
+        void *priv;
+        __u64 id;
+        struct kernfs_node *parent;
+};
+
+/* The member's name since 6.15. */
+struct kernfs_node___since_6_15 {
+        struct kernfs_node *__parent;
+};
+
+struct cgroup {
+        int level;
+        struct kernfs_node *kn;
+        struct cgroup *ancestors[];
+};
+
+struct css_set {
+        struct cgroup *dfl_cgrp;
+};
+
+struct super_block {
+        unsigned long s_magic;
+};
+
+struct inode {
+        unsigned short i_mode;
+        struct super_block *i_sb;
+        void *i_private;
+};
+
+struct dentry {
+        struct inode *d_inode;
+};
+
+struct iattr {
+        unsigned int ia_valid;
+};
+
+struct file {
+        struct inode *f_inode;
+};
+
+struct fdtable {
+        unsigned int max_fds;
+        struct file **fd;
+};
+
+typedef struct {
+        int counter;
+} atomic_t;
+
+struct files_struct {
+        atomic_t count;
+        struct fdtable *fdt;
+};
+
+struct task_struct {
+        struct css_set *cgroups;
+        struct files_struct *files;
+};
+
+struct ctl_table {
+        const char *procname;
+};
+
+struct proc_inode {
+        struct ctl_table *sysctl_entry;
+        struct inode vfs_inode;
+};
+
+#pragma clang attribute pop

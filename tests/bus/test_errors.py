@@ -1,0 +1,375 @@
+"""Every error, provoked over the bus: its name, a message that says what is wrong, and no trace left."""
+import os
+
+import pytest
+
+from seals import check_seals
+from cordon import (DOMAIN, DRIVER, ERROR, MANAGER, ROOT, TOP, BusError, Service, Signals, domain_path, driver_path)
+
+LXC, WEB = driver_path("lxc"), domain_path("lxc", "web")
+OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
+NO_PROCESS = 4194305  # past the largest pid_max
+NAME_RULE = ["1 to 64 characters of A-Z a-z 0-9 _ . @ -"]
+
+
+def everything(service, client):
+    """Groups, attributes, objects."""
+    groups = sorted(str(path) for path in service.group.rglob("*") if path.is_dir())
+    attributes = {group: {name: os.getxattr(group, name) for name in os.listxattr(group)} for group in groups}
+    return attributes, client.call(ROOT, OBJECT_MANAGER, "GetManagedObjects"), client.list_domains()
+
+
+class Fails:
+    """Asserts an error and its words, and that nothing has changed and nobody was told of anything."""
+
+    def __init__(self, service, client, error, *words):
+        self.service, self.client, self.words = service, client, words
+        self.error = error if "." in error else ERROR + error
+
+    def __enter__(self):
+        self.before, self.signals = everything(self.service, self.client), Signals(self.client)
+
+    def __exit__(self, kind, error, _traceback):
+        told = [signal for signal in self.signals.take() if signal[0].startswith(ROOT)]
+        self.signals.close()
+        assert kind is BusError, f"{self.error} was expected"
+        assert error.name == self.error, error
+        for word in self.words:
+            assert str(word) in error.message
+        assert everything(self.service, self.client) == self.before
+        assert told == []
+        return True
+
+
+@pytest.fixture
+def fails(service, root):
+    """A driver `lxc` with the domain `web`, and what asserts that a call fails."""
+    root.create_driver("lxc")
+    root.create_domain("lxc", "web", "{'DeviceAllow': <[('/dev/null', 'r')]>}")
+    yield lambda error, *words: Fails(service, root, error, *words)
+    check_seals(service)
+
+
+# ---- names ----
+
+@pytest.mark.parametrize("name, words", [
+    ("", NAME_RULE), ("-a", NAME_RULE), (".", NAME_RULE), ("..", NAME_RULE), (".a", NAME_RULE), ("@a", NAME_RULE),
+    ("a/b", NAME_RULE), ("a b", NAME_RULE), ("a\n", NAME_RULE), ("é", NAME_RULE), ("a" * 65, NAME_RULE),
+    ("keeper", ["reserved"]), ("tasks", ["reserved"]), ("cgroup.procs", ["kernel interface file"]),
+    ("memory.max", ["kernel interface file"]), ("cpu.x", ["kernel interface file"])])
+def test_invalid_name(root, fails, name, words):
+    quoted = name[:64]
+    with fails("InvalidName", f'driver name "{quoted}', *words):
+        root.create_driver(name)
+    with fails("InvalidName", f'domain name "{quoted}', *words):
+        root.create_domain("lxc", name)
+
+
+def test_already_exists(root, fails):
+    with fails("AlreadyExists", 'driver "lxc" exists already'):
+        root.create_driver("lxc")
+    with fails("AlreadyExists", 'domain "web"', '"lxc"', "exists already"):
+        root.create_domain("lxc", "web")
+
+
+@pytest.mark.parametrize("member, arguments", [
+    ("CreateDomain", "('none', 'web', @a{sv} {})"), ("GetDriver", "('none',)"), ("GetDomain", "('none', 'web')"),
+    ("ListDomains", "('none',)"), ("RemoveDriver", "('none', true)"), ("RemoveDomain", "('none', 'web', true)")])
+def test_no_such_driver(root, fails, member, arguments):
+    with fails("NoSuchDriver", 'there is no driver "none"'):
+        root.call(ROOT, MANAGER, member, arguments)
+
+
+@pytest.mark.parametrize("member, arguments", [("GetDomain", "('lxc', 'none')"),
+                                               ("RemoveDomain", "('lxc', 'none', true)")])
+def test_no_such_domain(root, fails, member, arguments):
+    with fails("NoSuchDomain", 'driver "lxc" has no domain "none"'):
+        root.call(ROOT, MANAGER, member, arguments)
+
+
+@pytest.mark.parametrize("path, interface", [(driver_path("none"), DRIVER), (domain_path("lxc", "none"), DOMAIN)])
+def test_no_such_object(root, fails, path, interface):
+    with fails("org.freedesktop.DBus.Error.UnknownObject"):
+        root.call(path, interface, "Remove", "(true,)")
+
+
+@pytest.mark.parametrize("path, interface, member", [
+    (ROOT, MANAGER, "Destroy"), (LXC, DRIVER, "Kill"), (LXC, DOMAIN, "Remove"), (WEB, DRIVER, "Remove")])
+def test_no_such_method(root, fails, path, interface, member):
+    with fails("org.freedesktop.DBus.Error.UnknownMethod", member):
+        root.call(path, interface, member, "(true,)")
+
+
+def test_wrong_arguments(root, fails):
+    with fails("org.freedesktop.DBus.Error.InvalidArgs", "sa{sv}"):
+        root.call(ROOT, MANAGER, "CreateDriver", "('x',)")
+
+
+# ---- properties ----
+
+DRIVER_CALLS = ["CreateDriver", "Driver.SetProperties"]
+DOMAIN_CALLS = ["CreateDomain", "Domain.SetProperties"]
+
+
+def with_properties(client, call, properties):
+    if call == "CreateDriver":
+        client.create_driver("new", properties)
+    elif call == "CreateDomain":
+        client.create_domain("lxc", "new", properties)
+    else:
+        client.call(LXC if call[:6] == "Driver" else WEB, MANAGER + "." + call.split(".")[0], "SetProperties",
+                    f"({properties},)")
+
+
+@pytest.mark.parametrize("call", DRIVER_CALLS + DOMAIN_CALLS)
+@pytest.mark.parametrize("properties, words", [
+    ("{'Colour': <'red'>}", ['"Colour"', "allowed: ", "TasksMax", "CPUWeight"]),
+    ("{'Name': <'x'>}", ['"Name"', "allowed: "]),
+    ("{'': <'x'>}", ['""', "allowed: "]),
+    ("{'TasksMax': <uint32 5>}", ["TasksMax", 'type "t"', 'not "u"']),
+    ("{'TasksMax': <'5'>}", ["TasksMax", 'type "t"', 'not "s"']),
+    ("{'AllowedCPUs': <uint64 1>}", ["AllowedCPUs", 'type "s"', 'not "t"']),
+    ("{'CPUWeight': <uint64 0>}", ["CPUWeight=0", "1 to 10000"]),
+    ("{'CPUWeight': <uint64 10001>}", ["CPUWeight=10001", "1 to 10000"]),
+    ("{'CPUQuotaPerSecUSec': <uint64 999>}", ["CPUQuotaPerSecUSec=999", "1000 to ", "18446744073709551615"]),
+    ("{'TasksMax': <uint64 2147483648>}", ["TasksMax=2147483648", "0 to 2147483647", "for no limit"]),
+    ("{'MemoryMax': <uint64 18446744073709551614>}", ["MemoryMax=18446744073709551614", "bytes"]),
+    ("{'AllowedCPUs': <'0-'>}", ['AllowedCPUs="0-"', '"0-3,7"']),
+    ("{'AllowedCPUs': <'3-1'>}", ['AllowedCPUs="3-1"']),
+])
+def test_invalid_property(root, fails, call, properties, words):
+    with fails("InvalidProperty", *words):
+        with_properties(root, call, properties)
+
+
+@pytest.mark.parametrize("call, properties, words", [
+    ("CreateDriver", "{'DeviceAllow': <[('@tun', 'r')]>}", ['"DeviceAllow"', "allowed:", "DeviceCeiling", "MaxDomains"]),
+    ("CreateDomain", "{'MaxDomains': <uint32 1>}", ['"MaxDomains"', "allowed:", "DeviceAllow PIDs PIDFDs"]),
+    ("Domain.SetProperties", "{'DeviceAllow': <[('@tun', 'r')]>}", ['"DeviceAllow"', "allowed:"]),
+    ("CreateDriver", "{'MaxDomains': <uint32 0>}", ["MaxDomains=0", "1 to "]),
+    ("Driver.SetProperties", "{'MaxDomains': <uint32 4294967295>}", ["MaxDomains=4294967295", "1 to "]),
+    ("CreateDriver", "{'DeviceCeiling': <['@tun']>}", ["DeviceCeiling", 'type "a(ss)"', 'not "as"']),
+    ("CreateDomain", "{'DeviceAllow': <'@tun'>}", ["DeviceAllow", 'type "a(ss)"', 'not "s"']),
+    ("CreateDomain", "{'PIDs': <[1]>}", ["PIDs", 'type "au"', 'not "ai"']),
+])
+def test_invalid_property_of_one_call(root, fails, call, properties, words):
+    with fails("InvalidProperty", *words):
+        with_properties(root, call, properties)
+
+
+@pytest.mark.parametrize("call, entry", [("CreateDriver", "{'MaxDomains', <uint32 1>}"),
+                                         ("CreateDomain", "{'PIDs', <@au []>}"),
+                                         ("Domain.SetProperties", "{'TasksMax', <uint64 1>}")])
+def test_a_property_given_twice(root, fails, call, entry):
+    with fails("InvalidProperty", entry.split("'")[1], "given twice"):
+        with_properties(root, call, f"[{entry}, {entry}]")
+
+
+@pytest.mark.parametrize("number", [0, -1, 65, 2**31 - 1, -2**31])
+def test_invalid_signal(root, fails, probe, number):
+    process = probe()
+    root.attach("lxc", "web", process.pid)
+    with fails("InvalidProperty", f"signal={number}", "1 to 64"):
+        root.call(WEB, DOMAIN, "Kill", f"({number},)")
+    assert process.group().endswith("/web")
+
+
+# ---- devices ----
+
+DEVICE_LISTS = [
+    lambda root, devices: root.create_driver("new", f"{{'DeviceCeiling': <{devices}>}}"),
+    lambda root, devices: root.create_domain("lxc", "new", f"{{'DeviceAllow': <{devices}>}}"),
+    *(lambda root, devices, member=member: root.call(WEB, DOMAIN, member, f"({devices},)")
+      for member in ("SetDevices", "AllowDevices", "RevokeDevices")),
+]
+
+
+@pytest.mark.parametrize("what, access, words", [
+    ("/dev/null", "", ['access ""', 'subset of "rwm"']), ("/dev/null", "rx", ['access "rx"']),
+    ("/dev/null", "rr", ['access "rr"']), ("/dev/null", "R", ['access "R"']),
+    ("", "r", ["none of: a path below /dev"]), ("null", "r", ["none of: a path below /dev"]),
+    ("/dev", "r", ["none of: a path below /dev"]), ("/etc/passwd", "r", ["none of: a path below /dev"]),
+    ("/dev/", "r", []), ("/dev/cordon-none", "r", ["No such file"]), ("/dev/pts", "r", ["not a device node"]),
+    ("/dev/../etc/passwd", "r", ["leads out of /dev"]), ("/dev/fd/0", "r", ["leads out of /dev"]),
+    ("/dev/null/x", "r", ["Not a directory"]),
+    ("char-", "r", ["/proc/devices", "character"]), ("char-cordon", "r", ["/proc/devices"]),
+    ("block-", "r", ["/proc/devices", "block"]), ("block-pts", "r", ["/proc/devices", "block"]),
+    ("c:1", "r", ["TYPE:MAJOR:MINOR"]), ("c:1:2:3", "r", ["TYPE:MAJOR:MINOR"]), ("c:4096:0", "r", ["0 to 4095"]),
+    ("b:0:1048576", "r", ["0 to 1048575"]), ("c:-1:0", "r", ["TYPE:MAJOR:MINOR"]), ("c: 1:0", "r", ["TYPE:MAJOR:MINOR"]),
+    ("c:0x1:0", "r", ["TYPE:MAJOR:MINOR"]), ("c::", "r", ["TYPE:MAJOR:MINOR"]), ("u:1:3", "r", ["none of"]),
+    ("@none", "r", ["no preset", "@pseudo, @kvm"]), ("@", "r", ["no preset"]), ("@PSEUDO", "r", ["no preset"]),
+    ("@pseudo\tx", "r", ["control character"]),
+])
+def test_invalid_device(root, fails, what, access, words):
+    for call in DEVICE_LISTS:
+        named = [] if "\t" in what else [f'device "{what}"']
+        with fails("InvalidDevice", *named, *words):
+            call(root, [("/dev/fuse", "r"), (what, access)])
+
+
+def test_part_of_a_wider_grant_cannot_be_revoked(root, fails):
+    root.call(WEB, DOMAIN, "AllowDevices", "([('c:1:*', 'rw')],)")
+    with fails("InvalidDevice", '"/dev/null"', '"c:1:*"', "set the whole list"):
+        root.call(WEB, DOMAIN, "RevokeDevices", "([('/dev/null', 'w')],)")
+
+
+def test_device_not_in_ceiling(root, fails):
+    root.create_driver("low", "{'DeviceCeiling': <[('/dev/null', 'rw'), ('@fuse', 'r')]>}")
+    low = root.create_domain("low", "web", "{'DeviceAllow': <[('/dev/null', 'r')]>}")
+    words = ['driver "low"', "/dev/null rw, @fuse r"]
+    for device, access in [("/dev/null", "rwm"), ("/dev/zero", "r"), ("c:1:*", "r"), ("b:*:*", "r"), ("@fuse", "rw")]:
+        for call in [lambda it: root.create_domain("low", "new", f"{{'DeviceAllow': <{it}>}}"),
+                     lambda it: root.call(low, DOMAIN, "SetDevices", f"({it},)"),
+                     lambda it: root.call(low, DOMAIN, "AllowDevices", f"({it},)")]:
+            with fails("DeviceNotInCeiling", f'"{device}" with access "{access}"', *words):
+                call([("/dev/null", "r"), (device, access)])
+    with fails("DeviceNotInCeiling", 'domain "web"', '"/dev/null"', "revoke it first"):
+        root.call(driver_path("low"), DRIVER, "SetProperties", "({'DeviceCeiling': <[('@fuse', 'r')]>},)")
+    root.create_driver("none", "{'DeviceCeiling': <@a(ss) []>}")
+    with fails("DeviceNotInCeiling", 'driver "none": no device'):
+        root.create_domain("none", "new", "{'DeviceAllow': <[('/dev/null', 'r')]>}")
+
+
+# ---- processes ----
+
+@pytest.mark.parametrize("pid", [0, NO_PROCESS, 2**31, 2**32 - 1])
+def test_no_such_process(root, fails, pid):
+    shown = pid if pid < 2**31 else 0
+    for call in [lambda: root.create_domain("lxc", "new", f"{{'PIDs': <[uint32 {pid}]>}}"),
+                 lambda: root.attach("lxc", "web", pid)]:
+        with fails("NoSuchProcess", f"no process {shown}"):
+            call()
+    if pid > 0:
+        with fails("NoSuchProcess", f"no process {shown}"):
+            root.call(ROOT, MANAGER, "GetDomainByPID", f"(uint32 {pid},)")
+
+
+def test_no_such_process_any_more(root, fails, probe):
+    """All or nothing: one that is gone keeps the others where they are."""
+    stays, gone = probe(), probe()
+    pidfd = os.pidfd_open(gone.pid)
+    group = stays.group()
+    gone.close()
+    for call in [lambda: root.create_domain("lxc", "new", f"{{'PIDs': <[uint32 {stays.pid}, {gone.pid}]>}}"),
+                 lambda: root.attach("lxc", "web", stays.pid, gone.pid),
+                 lambda: root.call(WEB, DOMAIN, "AttachPIDFDs", "([handle 0],)", fds=[pidfd]),
+                 lambda: root.call(ROOT, MANAGER, "GetDomainByPIDFD", "(handle 0,)", fds=[pidfd])]:
+        with fails("NoSuchProcess"):
+            call()
+        assert stays.group() == group
+    os.close(pidfd)
+
+
+def test_a_thread_and_a_descriptor_are_no_process(root, fails):
+    thread = next(int(each) for process in os.listdir("/proc") if process.isdigit()
+                  for each in os.listdir(f"/proc/{process}/task") if each != process)
+    with fails("NoSuchProcess", thread, "thread"):
+        root.attach("lxc", "web", thread)
+    with open("/dev/null") as file, fails("NoSuchProcess", "no pidfd"):
+        root.call(WEB, DOMAIN, "AttachPIDFDs", "([handle 0],)", fds=[file.fileno()])
+
+
+def test_processes_that_cannot_be_confined(service, root, fails):
+    daemon = root.daemon_pid()
+    init = open("/proc/1/cgroup").read()
+    try:
+        for pid, reason in [(daemon, "Cordon itself"), (1, "first process")]:
+            with fails("InvalidProperty", f"process {pid} ", reason):
+                root.attach("lxc", "web", pid)
+    finally:  # were it ever confined, taking the tree down would take down the machine
+        if open("/proc/1/cgroup").read() != init:
+            (service.group.parent / "cgroup.procs").write_text("1")
+
+
+def test_busy(service, root, fails, probe):
+    process, other = probe(), probe()
+    root.create_domain("lxc", "db")
+    root.attach("lxc", "web", process.pid)
+    group = other.group()
+    with fails("Busy", f"process {process.pid}", 'domain "web"', 'driver "lxc"'):
+        root.attach("lxc", "db", other.pid, process.pid)
+    with fails("Busy", f"process {process.pid}", 'domain "web"', 'driver "lxc"'):
+        root.create_domain("lxc", "new", f"{{'PIDs': <[uint32 {other.pid}, {process.pid}]>}}")
+    assert other.group() == group
+    with fails("Busy", 'domain "web"', 'driver "lxc"', "holds processes"):
+        root.remove_domain("lxc", "web", kill=False)
+    with fails("Busy", 'driver "lxc" has 2 domains'):
+        root.remove_driver("lxc", kill=False)
+    process.enter(str(service.group / "lxc/web/nested"))
+    with fails("Busy", 'domain "web"'):
+        root.call(WEB, DOMAIN, "Remove", "(false,)")
+
+
+# ---- quotas, the kernel, the seal ----
+
+def test_quota_of_domains(root, fails):
+    root.call(LXC, DRIVER, "SetProperties", "({'MaxDomains': <uint32 1>},)")
+    with fails("QuotaExceeded", 'driver "lxc" has 1 domains', "MaxDomains=1"):
+        root.create_domain("lxc", "new")
+
+
+def test_quota_of_a_call(root, fails):
+    devices = [(f"c:1:{i}", "r") for i in range(4097)]  # by their text too many for the kernel, below
+    for call in DEVICE_LISTS:
+        with fails("QuotaExceeded", "4096"):
+            call(root, devices)
+    with fails("QuotaExceeded", "256"):
+        root.attach("lxc", "web", *[os.getpid()] * 257)
+    with fails("QuotaExceeded", "trusted.cordon.devices", "65536"):
+        root.call(WEB, DOMAIN, "SetDevices", f"({devices[:4096]},)")
+    root.call(WEB, DOMAIN, "SetDevices", f"({devices[:3000]},)")
+    with fails("QuotaExceeded", "4098", "4096"):
+        root.call(WEB, DOMAIN, "AllowDevices", f"({devices[2998:] + [('@tun', 'r')]},)")
+
+
+def test_kernel_refuses_a_group(service, root, fails):
+    limit = service.group / "cgroup.max.descendants"
+    limit.write_text("2")
+    try:
+        with fails("KernelRefused", f"/{service.tree_name}:", '"new"', "Resource temporarily unavailable"):
+            root.create_driver("new")
+        with fails("KernelRefused", f"/{service.tree_name}/lxc:", '"new"', "Resource temporarily unavailable"):
+            root.create_domain("lxc", "new")
+    finally:
+        limit.write_text("max")
+    root.create_domain("lxc", "new")
+
+
+def test_kernel_refuses_a_process(service, root, fails, probe):
+    """The last step of CreateDomain fails: a sibling that is threaded makes the new group one that holds no process."""
+    process = probe()
+    group = process.group()
+    root.create_domain("lxc", "threads")
+    (service.group / "lxc/threads/cgroup.type").write_text("threaded")
+    words = ["cgroup.procs", f'refused "{process.pid}"', "Operation not supported"]
+    with fails("KernelRefused", f"/{service.tree_name}/lxc/web", *words):
+        root.attach("lxc", "web", process.pid)
+    with fails("KernelRefused", f"/{service.tree_name}/lxc/new", *words):
+        root.create_domain("lxc", "new", f"{{'PIDs': <[uint32 {process.pid}]>, 'DeviceAllow': <[('@tun', 'rw')]>}}")
+    assert process.group() == group
+
+
+def test_seal_failed():
+    """A driver that cannot be sealed does not come into being."""
+    build = os.environ.get("CORDON_BUILD", TOP / "build")
+    with Service(wrapper=f"{os.path.abspath(build)}/tests/bus/without-bpf") as service:
+        root = service.client()
+        with Fails(service, root, "SealFailed", f"/{service.tree_name}/new", "Operation not permitted"):
+            root.create_driver("new", "{'MaxDomains': <uint32 5>}")
+        assert root.call(ROOT, MANAGER, "ListDrivers")[0] == []
+
+
+# ---- all or nothing ----
+
+def test_twenty_properties_of_which_the_last_is_bad(root, fails, probe):
+    """What the message carries is read in full before anything is done."""
+    process = probe()
+    group = process.group()
+    good = ["{'DeviceAllow', <[('@pseudo', 'rw'), ('/dev/fuse', 'rw')]>}", f"{{'PIDs', <[uint32 {process.pid}]>}}",
+            "{'PIDFDs', <@ah []>}", "{'CPUWeight', <uint64 50>}", "{'CPUQuotaPerSecUSec', <uint64 500000>}",
+            "{'AllowedCPUs', <'0'>}", "{'MemoryHigh', <uint64 1000000>}", "{'MemoryMax', <uint64 1000000>}",
+            "{'MemorySwapMax', <uint64 0>}", "{'TasksMax', <uint64 10>}", "{'IOWeight', <uint64 10>}"]
+    for bad in ["{'Last', <uint64 1>}", "{'PIDs', <@au []>}", "{'TasksMax', <uint64 11>}"]:
+        with fails("InvalidProperty", bad.split("'")[1]):
+            root.create_domain("lxc", "new", f"[{', '.join([*good, bad])}]")
+        assert process.group() == group

@@ -1,0 +1,23 @@
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from sealed import World  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def world():
+    with World() as world:
+        yield world
+
+
+@pytest.fixture
+def domain(world):
+    """A domain without any device, and with one process in it: domain.probe."""
+    domain = world.domain()
+    domain.probe = domain.process()
+    yield domain
+    domain.remove()

@@ -1,0 +1,126 @@
+/*
+ * Opens devices as fast as it can, in a domain whose list changes, and counts the answers that were wrong.
+ *
+ *   opener steady PERMITTED FORBIDDEN CHANGING    in one domain
+ *   opener moving PERMITTED FORBIDDEN A B         in and out of many: one named a… permits A, one named b… permits B
+ *
+ * A letter on standard input says what the changing device must answer from now on: `+` opened, `-` refused, `?` any;
+ * before the first one nothing is judged (steady).
+ * After each letter, and after at least one whole round in its terms, one line of counters comes back:
+ * ROUNDS WRONG OPENED REFUSED, the last two of the changing device (steady), or rounds in a domain and out (moving).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define COMPLAINTS_MAX 20 /* less than a pipe holds */
+
+static unsigned long rounds, wrong, yes, no;
+
+static void fail(const char *what) {
+        perror(what);
+        exit(EXIT_FAILURE);
+}
+
+/* Anything but success and EPERM would be a mistake of the test. */
+static bool opens(const char *path) {
+        int fd = open(path, O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+        if (fd < 0 && errno != EPERM)
+                fail(path);
+        if (fd >= 0)
+                close(fd);
+        return fd >= 0;
+}
+
+static void expect(bool got, bool expected, const char *path) {
+        if (got == expected)
+                return;
+        if (++wrong <= COMPLAINTS_MAX)
+                fprintf(stderr, "opener: round %lu: %s was %s\n", rounds, path, got ? "opened" : "refused");
+}
+
+static void steady(char **paths, char order) {
+        bool opened;
+
+        if (order == '\0') /* not in the domain yet */
+                return;
+        expect(opens(paths[0]), true, paths[0]);
+        expect(opens(paths[1]), false, paths[1]);
+        opened = opens(paths[2]);
+        if (order != '?')
+                expect(opened, order == '+', paths[2]);
+        opened ? yes++ : no++;
+}
+
+/* The last name in the path of the group this process is in, such as "a17". */
+static void read_group(int fd, char name[static 256]) {
+        char text[4096], *line, *last;
+        ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+
+        if (n < 0)
+                fail("/proc/self/cgroup");
+        text[n] = '\0';
+        line = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
+        if (!line)
+                fail("no cgroup v2 group");
+        line = strchr(line, '/');
+        line[strcspn(line, "\n")] = '\0';
+        last = strrchr(line, '/') + 1;
+        snprintf(name, 256, "%s", last);
+}
+
+/* Every domain has a name of its own: the same one before and after means that it was there in between. */
+static void moving(char **paths, int group_fd) {
+        char before[256], after[256];
+        bool permitted, forbidden, a, b;
+
+        read_group(group_fd, before);
+        permitted = opens(paths[0]);
+        forbidden = opens(paths[1]);
+        a = opens(paths[2]);
+        b = opens(paths[3]);
+        read_group(group_fd, after);
+
+        expect(permitted, true, paths[0]);
+        if (strcmp(before, after) != 0)
+                return;
+        if (*before == '\0') { /* the root of the hierarchy; it may have been in a domain in between */
+                no++;
+                return;
+        }
+        yes++;
+        expect(forbidden, false, paths[1]);
+        expect(a, *before == 'a', paths[2]);
+        expect(b, *before == 'b', paths[3]);
+}
+
+int main(int argc, char **argv) {
+        struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
+        int group_fd = open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC);
+        bool is_steady = argc == 5 && strcmp(argv[1], "steady") == 0;
+        char order = '\0';
+
+        if (!is_steady && (argc != 6 || strcmp(argv[1], "moving") != 0)) {
+                fprintf(stderr, "Usage: opener steady|moving PERMITTED FORBIDDEN CHANGING…\n");
+                return 2;
+        }
+        alarm(120); /* whatever became of the test */
+        for (;;) {
+                bool asked = poll(&input, 1, 0) > 0;
+
+                if (asked && read(STDIN_FILENO, &order, 1) != 1)
+                        return EXIT_SUCCESS;
+                is_steady ? steady(argv + 2, order) : moving(argv + 2, group_fd);
+                rounds++;
+                if (asked) {
+                        printf("%lu %lu %lu %lu\n", rounds, wrong, yes, no);
+                        fflush(stdout);
+                }
+        }
+}

@@ -1,0 +1,69 @@
+#include "host.h"
+
+#include <string.h>
+
+/* Other lines of the host's, before and behind, with and without optional fields. */
+#define ROOT "22 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw,errors=remount-ro\n"
+#define PROC "23 22 0:21 / /proc rw,nosuid,nodev,noexec,relatime shared:12 - proc proc rw\n"
+#define SYSTEMD "27 26 0:25 / /sys/fs/cgroup/systemd rw,nosuid shared:6 - cgroup cgroup rw,xattr,name=systemd\n"
+#define MEMORY "29 26 0:27 / /sys/fs/cgroup/memory rw,nosuid,nodev shared:8 - cgroup cgroup rw,memory\n"
+#define UNIFIED "26 24 0:23 / /sys/fs/cgroup rw,nosuid,nodev,noexec,relatime shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
+#define BESIDE_V1 "28 26 0:26 / /sys/fs/cgroup/unified rw,nosuid shared:7 - cgroup2 cgroup2 rw,nsdelegate\n"
+#define BIND "90 22 0:23 /lxc/web1 /srv/web1/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n"
+
+static const struct {
+        const char *label, *text, *hierarchy, *mount, *mount_root;
+} cases[] = {
+        { "unified", ROOT PROC UNIFIED, "unified", "/sys/fs/cgroup", "/" },
+        { "unified-with-named", UNIFIED SYSTEMD, "unified", "/sys/fs/cgroup", "/" },
+        { "hybrid", ROOT SYSTEMD BESIDE_V1 MEMORY PROC, "hybrid", "/sys/fs/cgroup/unified", "/" },
+        { "hybrid-v1-first", MEMORY BESIDE_V1, "hybrid", "/sys/fs/cgroup/unified", "/" },
+        { "legacy", ROOT PROC SYSTEMD MEMORY, "legacy", NULL, NULL },
+        { "none", ROOT PROC, "legacy", NULL, NULL },
+        { "empty", "", "legacy", NULL, NULL },
+        { "bind-mount-behind", UNIFIED BIND, "unified", "/sys/fs/cgroup", "/" },
+        { "bind-mount-before", BIND UNIFIED, "unified", "/sys/fs/cgroup", "/" },
+        { "bind-mount-only", ROOT BIND, "unified", "/srv/web1/cgroup", "/lxc/web1" },
+        { "two-bind-mounts", BIND "91 22 0:23 /b /b rw - cgroup2 none rw\n", "unified", "/srv/web1/cgroup", "/lxc/web1" },
+        { "mounted-twice", UNIFIED "91 22 0:23 / /mnt rw - cgroup2 none rw\n", "unified", "/sys/fs/cgroup", "/" },
+        { "escaped", "26 24 0:23 /a\\040b\\134c /mnt/my\\040cgroup\\011x rw - cgroup2 cgroup2 rw\n", "unified",
+          "/mnt/my cgroup\tx", "/a b\\c" },
+        { "no-optional-fields", "26 24 0:23 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw", "unified", "/sys/fs/cgroup", "/" },
+        { "many-optional-fields", "26 24 0:23 / /cg rw shared:4 master:2 propagate_from:1 unbindable - cgroup2 x rw\n",
+          "unified", "/cg", "/" },
+        /* Neither the mount point nor the source decides what a file system is. */
+        { "named-cgroup2-elsewhere", "26 24 0:23 / /cgroup2 rw - tmpfs cgroup2 rw\n", "legacy", NULL, NULL },
+        { "cut-line", "26 24 0:23 / /sys/fs/cgroup rw - cgroup2 cgroup2", "legacy", NULL, NULL },
+        { "cut-line-and-whole", "26 24 0:23 / /sys/fs/cgroup rw shared:4\n" UNIFIED, "unified", "/sys/fs/cgroup", "/" },
+        { "blank-lines", "\n\n" UNIFIED "\n", "unified", "/sys/fs/cgroup", "/" },
+        { "garbage", "- - - - - -\n    \n- cgroup2 cgroup2 rw\n", "legacy", NULL, NULL },
+};
+
+static void parses(const void *data) {
+        size_t i = GPOINTER_TO_SIZE(data);
+        g_autoptr(Host) host = host_parse(cases[i].text);
+
+        g_assert_cmpstr(host->hierarchy, ==, cases[i].hierarchy);
+        g_assert_cmpstr(host->mount, ==, cases[i].mount);
+        g_assert_cmpstr(host->mount_root, ==, cases[i].mount_root);
+}
+
+static void detects_this_host(void) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(Host) host = host_detect(&error);
+
+        g_assert_no_error(error);
+        g_assert_cmpint(host->mount == NULL, ==, strcmp(host->hierarchy, "legacy") == 0);
+        host_free(NULL);
+}
+
+int main(int argc, char **argv) {
+        g_test_init(&argc, &argv, NULL);
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                g_autofree char *path = g_strconcat("/host/parses/", cases[i].label, NULL);
+
+                g_test_add_data_func(path, GSIZE_TO_POINTER(i), parses);
+        }
+        g_test_add_func("/host/detects-this-host", detects_this_host);
+        return g_test_run();
+}
