@@ -63,7 +63,7 @@ static int append_limit_value(sd_bus_message *reply, const Limit *limit, const L
 /* A limit that this host does not have is shown as none. */
 static void read_limit(Group *group, const Limit *limit, LimitValue *ret_value) {
         *ret_value = (LimitValue) { .number = LIMIT_INFINITY };
-        group_read_limit(group, limit, ret_value, NULL);
+        group_read_limit_in_force(group, limit, ret_value, NULL);
 }
 
 static int append_limit(sd_bus_message *reply, Group *group, const Limit *limit) {

@@ -415,6 +415,22 @@ bool group_read_limit(Group *group, const Limit *limit, LimitValue *ret_value, G
         return true;
 }
 
+bool group_read_limit_in_force(Group *group, const Limit *limit, LimitValue *ret_value, GError **error) {
+        g_autofree char *file = g_strconcat(limit->file, ".effective", NULL), *text = NULL;
+        LimitValue value = {};
+
+        if (!group_read_limit(group, limit, &value, error))
+                return false;
+        if (limit->format == LIMIT_FORMAT_LIST && *value.text) {
+                limit_value_clear(&value);
+                if (!read_file(group, limit, file, &text, error))
+                        return false;
+                limit_parse(limit, text, &value);
+        }
+        *ret_value = value;
+        return true;
+}
+
 static bool write_limit(Group *group, const Limit *limit, const LimitValue *value, GError **error) {
         g_autofree char *current = NULL;
         g_auto(GStrv) lines = NULL;

@@ -49,6 +49,8 @@ bool group_enable_controllers(Group *group, GError **error);
 
 /* CONTROLLER_UNAVAILABLE where the host has no such file. */
 bool group_read_limit(Group *group, const Limit *limit, LimitValue *ret_value, GError **error);
+/* The same, but of a set of processors or memory nodes what the parents leave of it. */
+bool group_read_limit_in_force(Group *group, const Limit *limit, LimitValue *ret_value, GError **error);
 /* All of `settings` (LimitSetting), or none: what was written before one is refused is put back. */
 bool group_write_limits(Group *group, const GArray *settings, GError **error);
 
