@@ -187,6 +187,8 @@ static void on_domain_removed(const char *driver, const char *name, void *userda
 static void on_seal_changed(void *userdata) {
         Edge *edge = userdata;
 
+        if (!edge->tree) /* nothing is exported yet */
+                return;
         emit_changed(edge, EDGE_ROOT, EDGE_MANAGER_INTERFACE, "SealStrength");
         emit_changed(edge, EDGE_ROOT, EDGE_MANAGER_INTERFACE, "SealNotes");
 }

@@ -12,6 +12,7 @@
 #include "fd.h"
 #include "guard.skel.h"
 
+#define MARK "guard"
 #define QUERY_MAX 256   /* of all hooks together */
 
 typedef struct GuardProgram {
@@ -157,7 +158,7 @@ static bool attach_program(const GuardProgram *program, Group *driver, const GAr
         return r >= 0 || attach_fail(error, driver, program->name, r);
 }
 
-/* The LSM programs attached to the group itself. */
+/* The programs of the guard, of any version, attached to the group itself. */
 static GArray *query(Group *driver, GError **error) {
         g_autoptr(GArray) attached = g_array_new(false, false, sizeof(GuardProgram));
         uint32_t ids[QUERY_MAX], flags[QUERY_MAX];
@@ -172,7 +173,7 @@ static GArray *query(Group *driver, GError **error) {
         for (uint32_t i = 0; i < options.prog_cnt; i++) {
                 GuardProgram program = { .fd = bpf_prog_get_fd_by_id(ids[i]) };
 
-                if (program.fd >= 0 && describe(&program))
+                if (program.fd >= 0 && describe(&program) && g_str_has_prefix(program.name, "guard_"))
                         g_array_append_val(attached, program);
                 else
                         fd_close(&program.fd);
@@ -180,13 +181,34 @@ static GArray *query(Group *driver, GError **error) {
         return g_steal_pointer(&attached);
 }
 
+/* "SHA256 N": of the object file that the programs are loaded from, and how many they are on this kernel. */
+static char *mark(unsigned n_programs) {
+        size_t size;
+        const void *bytes = guard_bpf__elf_bytes(&size);
+        g_autofree char *checksum = g_compute_checksum_for_data(G_CHECKSUM_SHA256, bytes, size);
+
+        return g_strdup_printf("%s %u", checksum, n_programs);
+}
+
+bool guard_is_in_force(Group *driver) {
+        g_autofree char *found = group_get_attribute(driver, MARK, NULL), *expected = NULL;
+        g_autoptr(GArray) attached = found ? query(driver, NULL) : NULL;
+
+        if (!attached)
+                return false;
+        expected = mark(attached->len);
+        return attached->len > 0 && strcmp(found, expected) == 0;
+}
+
 bool guard_attach(Guard *guard, Group *driver, GError **error) {
         g_autoptr(GArray) attached = query(driver, error);
+        g_autofree char *text = NULL;
 
         if (!attached)
                 return false;
         for (unsigned i = 0; i < guard->programs->len; i++)
                 if (!attach_program(&g_array_index(guard->programs, GuardProgram, i), driver, attached, error))
                         return false;
-        return true;
+        text = mark(guard->programs->len);
+        return group_set_attribute(driver, MARK, text, error);
 }

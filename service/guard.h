@@ -25,6 +25,11 @@ bool guard_policy_parse(const char *text, GuardPolicy *ret_policy);
 Guard *guard_load(unsigned domain_level, GError **error);
 void guard_free(Guard *guard);
 /*
+ * Whether exactly this version's programs are attached to a driver already, by the mark that guard_attach() left: so
+ * that a daemon that starts anew need not load them (and read the kernel's whole BTF) to compare.
+ */
+bool guard_is_in_force(Group *driver);
+/*
  * Puts it in force for a driver: attaches the programs that are missing, and exchanges those of another version, each
  * in one step. Fails with SEAL_FAILED; what was attached by then stays, for it only refuses.
  */

@@ -56,6 +56,8 @@ Tree *tree_new(sd_event *event, const char *path, bool create, GuardPolicy guard
         libbpf_set_print(log_libbpf);
         tree->event = sd_event_ref(event);
         tree->guard_policy = guard;
+        if (guard == GUARD_OFF)
+                tree->guard_problem = g_strdup("the configuration says Guard=off");
         tree->listener = listener;
         tree->userdata = userdata;
         tree->drivers = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, free_driver);
@@ -80,18 +82,19 @@ void tree_free(Tree *tree) {
         g_free(tree);
 }
 
-bool tree_seal_is_guarded(Tree *tree, const char **ret_problem) {
+static void load_guard(Tree *tree) {
         g_autoptr(GError) error = NULL;
 
-        if (!tree->guard && !tree->guard_problem) {
-                if (tree->guard_policy == GUARD_OFF)
-                        tree->guard_problem = g_strdup("the configuration says Guard=off");
-                else {
-                        tree->guard = guard_load(group_level(tree->group) + 2, &error);
-                        if (!tree->guard)
-                                tree->guard_problem = g_strdup(error->message);
-                }
-        }
+        if (tree->guard || tree->guard_problem)
+                return;
+        tree->guard = guard_load(group_level(tree->group) + 2, &error);
+        if (!tree->guard)
+                tree->guard_problem = g_strdup(error->message);
+}
+
+bool tree_seal_is_guarded(Tree *tree, const char **ret_problem) {
+        if (!tree->guard_found)
+                load_guard(tree);
         if (ret_problem)
                 *ret_problem = tree->guard_problem;
         return !tree->guard_problem;
@@ -99,15 +102,20 @@ bool tree_seal_is_guarded(Tree *tree, const char **ret_problem) {
 
 bool tree_guard_driver(Tree *tree, Group *driver, GError **error) {
         g_autoptr(GError) cause = NULL;
-        const char *problem;
 
-        if (tree_seal_is_guarded(tree, &problem) && guard_attach(tree->guard, driver, &cause))
+        if (tree->guard_policy != GUARD_OFF && guard_is_in_force(driver)) {
+                tree->guard_found = true;
+                return true;
+        }
+        load_guard(tree);
+        if (tree->guard && guard_attach(tree->guard, driver, &cause))
                 return true;
         if (tree->guard_policy == GUARD_REQUIRE)
                 return cordon_fail(error, CORDON_ERROR_SEAL_FAILED, "%s cannot be guarded, and Guard=require: %s",
-                                   group_path(driver), cause ? cause->message : problem);
+                                   group_path(driver), cause ? cause->message : tree->guard_problem);
         if (cause) {
                 g_warning("%s", cause->message);
+                g_free(tree->guard_problem);
                 tree->guard_problem = g_strdup(cause->message);
                 tree->listener->seal_changed(tree->userdata);
         }

@@ -41,7 +41,8 @@ struct Tree {
         Watch *watch;
         Group *group;
         GuardPolicy guard_policy;
-        Guard *guard;        /* NULL: not loaded yet, or guard_problem says why not */
+        Guard *guard;        /* NULL: not needed yet, or guard_problem says why not */
+        bool guard_found;    /* in force for a driver of an earlier daemon's */
         char *guard_problem;
         GHashTable *drivers; /* name -> Driver */
         unsigned n_domains;

@@ -22,11 +22,13 @@ def run_as(who, *command):
 def loose(world):
     """A group of our own with a program attached the wrong way."""
     group = cordon.cgroup2_mount() / (world.service.tree_name + "-loose")
-    group.mkdir()
     (program,) = bpftool("cgroup", "show", world.service.group / "d")
-    bpf.attach(group, bpf.open_program(program["id"]), 0)
-    yield group
-    group.rmdir()
+    group.mkdir()
+    try:
+        bpf.attach(group, bpf.open_program(program["id"]), 0)
+        yield group
+    finally:
+        group.rmdir()
 
 
 @pytest.mark.parametrize("who", ["nobody", "root without capabilities"])
