@@ -75,10 +75,9 @@ static int make_on_overlay(const char *lower, const char *unused) {
 }
 
 static int make_in_user_namespace(const char *unused, const char *unused_) {
-        at("unshare the user namespace");
-        if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
-                return -errno;
-        return make_on("tmpfs", NULL);
+        int r = enter_user_namespace(CLONE_NEWNS);
+
+        return r < 0 ? r : make_on("tmpfs", NULL);
 }
 
 /* ---- opening one that is there ---- */
@@ -168,10 +167,9 @@ static int open_as_nobody(const char *device, const char *unused) {
 }
 
 static int open_in_namespaces(const char *device, const char *unused) {
-        at("unshare the user, mount, cgroup and pid namespaces");
-        if (unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWPID) < 0)
-                return -errno;
-        return try_open(device, O_RDWR);
+        int r = enter_user_namespace(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWPID);
+
+        return r < 0 ? r : try_open(device, O_RDWR);
 }
 
 static int open_in_chroot(const char *device, const char *unused) {

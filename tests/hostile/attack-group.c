@@ -107,10 +107,9 @@ static int mount_in_namespace(const char *file, const char *text) {
 }
 
 static int mount_in_user_namespace(const char *file, const char *text) {
-        at("unshare the user namespace");
-        if (unshare(CLONE_NEWUSER) < 0)
-                return -errno;
-        return mount_in_namespace(file, text);
+        int r = enter_user_namespace(0);
+
+        return r < 0 ? r : mount_in_namespace(file, text);
 }
 
 static int write_by_handle(const char *directory, const char *file) {

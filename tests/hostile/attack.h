@@ -48,6 +48,9 @@ int try_open(const char *path, int flags);
 int try_write(const char *path, const char *text);
 int try_mount(const char *source, const char *type, const char *options);
 
+/* Leaves for a user namespace, as root of it, and for more namespaces by CLONE_NEW… flags. */
+int enter_user_namespace(int flags);
+
 /* For the table: a is a path. */
 int read_file(const char *path, const char *unused);
 int open_for_writing(const char *path, const char *unused);

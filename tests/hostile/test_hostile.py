@@ -35,7 +35,7 @@ def where():
         yield running
 
 
-@pytest.fixture(scope="module", params=ATTACKERS)
+@pytest.fixture(scope="module")
 def attacker(request, where):
     with attack(where, request.param) as made:
         made.name = request.param
@@ -45,7 +45,7 @@ def attacker(request, where):
 def pytest_generate_tests(metafunc):
     if "attempt" in metafunc.fixturenames:
         metafunc.parametrize("attacker, attempt", [(name, attempt) for name, list_ in ATTACKERS.items()
-                                                   for attempt in list_], indirect=["attacker"])
+                                                   for attempt in list_], indirect=["attacker"], scope="module")
 
 
 def test_attempt(attacker, attempt, capsys):
