@@ -100,7 +100,7 @@ static __always_inline int may_write_sysctl(struct inode *inode) {
         if (bpf_probe_read_kernel_str(name, sizeof(name), pointer) < 0)
                 return DENY;
         return !equals(name, "core_pattern") && !equals(name, "modprobe") && !equals(name, "hotplug") &&
-               !equals(name, "poweroff_cmd");
+               !equals(name, "poweroff_cmd") && !equals(name, "hb_ctl_path");
 }
 
 static __always_inline int may_write_sysfs(struct inode *inode) {
@@ -109,7 +109,8 @@ static __always_inline int may_write_sysfs(struct inode *inode) {
 
         if (!node || bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(node, name)) < 0)
                 return DENY;
-        return !equals(name, "uevent_helper");
+        return !equals(name, "uevent_helper") && !equals(name, "usermode_helper") && !equals(name, "cltrack_prog") &&
+               !equals(name, "cache_getent") && !equals(name, "v86d");
 }
 
 SEC("lsm_cgroup/inode_permission")
