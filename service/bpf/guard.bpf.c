@@ -136,6 +136,8 @@ int BPF_PROG(guard_write, struct inode *inode, int mask) {
                 return may_write_sysctl(inode);
         if (magic == SYSFS_MAGIC)
                 return may_write_sysfs(inode);
+        if (magic == BINFMTFS_MAGIC) /* of the initial user namespace: the whole system's interpreters */
+                return BPF_CORE_READ(inode, i_sb, s_user_ns, level) > 0;
         return ALLOW;
 }
 
