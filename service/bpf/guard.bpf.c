@@ -177,6 +177,22 @@ int BPF_PROG(guard_setattr2, struct dentry *dentry, struct iattr *attributes) {
         return may_set(dentry, attributes);
 }
 
+/* ---- block devices ---- */
+
+/*
+ * Since Linux 6.6 nothing is opened, so nothing is asked of the seal, to mount again what is mounted already, such as
+ * the host's root. btrfs opens its devices itself.
+ */
+SEC("lsm_cgroup/sb_set_mnt_opts")
+int BPF_PROG(guard_mount, struct super_block *sb) {
+        char type[8] = {};
+
+        if (!BPF_CORE_READ(sb, s_bdev) || BPF_CORE_READ(sb, s_active.counter) <= 1)
+                return ALLOW;
+        return bpf_probe_read_kernel_str(type, sizeof(type), BPF_CORE_READ(sb, s_type, name)) > 0 &&
+               equals(type, "btrfs");
+}
+
 /* ---- bpf(2) ---- */
 
 /*
