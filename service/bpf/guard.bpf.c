@@ -272,4 +272,23 @@ int BPF_PROG(guard_loaddata, int id) {
         return may_load(id);
 }
 
+/* With a device node: then the seal has decided. */
+static __always_inline int needs_node(int reason) {
+        return reason == bpf_core_enum_value(enum lockdown_reason, LOCKDOWN_DEV_MEM) ||
+               reason == bpf_core_enum_value(enum lockdown_reason, LOCKDOWN_EFI_TEST) ||
+               reason == bpf_core_enum_value(enum lockdown_reason, LOCKDOWN_MSR) ||
+               reason == bpf_core_enum_value(enum lockdown_reason, LOCKDOWN_TIOCSSERIAL);
+}
+
+/*
+ * Ports, PCI resources, ACPI tables, debugfs, the kernel's memory: devices without a node, and the kernel's own code.
+ * What lockdown(7) withholds from all of a system for its integrity is withheld from tenants.
+ */
+SEC("lsm_cgroup/locked_down")
+int BPF_PROG(guard_lockdown, int reason) {
+        if (reason == bpf_core_enum_value(enum lockdown_reason, LOCKDOWN_KCORE))
+                return DENY;
+        return needs_node(reason) || reason > bpf_core_enum_value(enum lockdown_reason, LOCKDOWN_INTEGRITY_MAX);
+}
+
 char LICENSE[] SEC("license") = "GPL";
