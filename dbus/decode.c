@@ -37,12 +37,11 @@ static GPtrArray *read_devices(sd_bus_message *message, const DeviceHost *host, 
                 if (!grant)
                         return NULL;
                 device_list_add(devices, grant);
-                if (devices->len > DEVICE_GRANTS_MAX) {
-                        cordon_fail(error, CORDON_ERROR_QUOTA_EXCEEDED, "more than %d devices in one list",
-                                    DEVICE_GRANTS_MAX);
-                        return NULL;
-                }
+                if (devices->len > DEVICE_GRANTS_MAX)
+                        break;
         }
+        if (!device_list_check_size(devices, error))
+                return NULL;
         r = sd_bus_message_exit_container(message);
         if (r < 0) {
                 message_fail(error, r);

@@ -113,19 +113,61 @@ static void on_driver_removed(const char *name, void *userdata) {
         emit_changed(edge, EDGE_ROOT, EDGE_MANAGER_INTERFACE, "NDrivers");
 }
 
-static void emit_n_domains(Edge *edge, const char *driver) {
-        g_autofree char *path = edge_driver_path(driver);
+static int emit_counts(sd_event_source *source, void *userdata) {
+        Edge *edge = userdata;
+        GHashTableIter iter;
+        const char *driver;
 
-        emit_changed(edge, path, EDGE_DRIVER_INTERFACE, "NDomains");
+        g_hash_table_iter_init(&iter, edge->counts_of);
+        while (g_hash_table_iter_next(&iter, (void **) &driver, NULL)) {
+                g_autofree char *path = edge_driver_path(driver);
+
+                if (tree_find_driver(edge->tree, driver, NULL))
+                        emit_changed(edge, path, EDGE_DRIVER_INTERFACE, "NDomains");
+        }
+        g_hash_table_remove_all(edge->counts_of);
         emit_changed(edge, EDGE_ROOT, EDGE_MANAGER_INTERFACE, "NDomains");
+        return 0;
 }
 
-static void on_domain_added(Domain *domain, void *userdata) {
+/* Told at the end of the turn, behind the answer that the caller waits for. */
+static void count_changed(Edge *edge, const char *driver) {
+        g_hash_table_add(edge->counts_of, g_strdup(driver));
+        if (!edge->counts && sd_event_add_defer(sd_bus_get_event(edge->bus), &edge->counts, emit_counts, edge) < 0)
+                g_warning("NDomains cannot be told");
+        sd_event_source_set_enabled(edge->counts, SD_EVENT_ONESHOT);
+}
+
+/* As sd_bus_emit_object_added() does it, but without reading every file of a group that is new. */
+static int emit_domain_added(Edge *edge, const char *path, Domain *domain, const GArray *limits_set) {
+        static const char *const standard[] = { "org.freedesktop.DBus.Peer", "org.freedesktop.DBus.Introspectable",
+                                                "org.freedesktop.DBus.Properties" };
+        sd_bus_message *signal = NULL;
+        int r = sd_bus_message_new_signal(edge->bus, &signal, EDGE_ROOT, "org.freedesktop.DBus.ObjectManager",
+                                          "InterfacesAdded");
+
+        if (r >= 0)
+                r = sd_bus_message_append(signal, "o", path);
+        if (r >= 0)
+                r = sd_bus_message_open_container(signal, 'a', "{sa{sv}}");
+        for (size_t i = 0; r >= 0 && i < G_N_ELEMENTS(standard); i++)
+                r = sd_bus_message_append(signal, "{sa{sv}}", standard[i], 0);
+        if (r >= 0)
+                r = property_append_new_domain(signal, edge, path, domain, limits_set);
+        if (r >= 0)
+                r = sd_bus_message_close_container(signal);
+        if (r >= 0)
+                r = sd_bus_send(edge->bus, signal, NULL);
+        sd_bus_message_unref(signal);
+        return r;
+}
+
+static void on_domain_added(Domain *domain, const GArray *limits_set, void *userdata) {
         Edge *edge = userdata;
         g_autofree char *path = edge_domain_path(domain->driver->name, domain->name);
 
-        check_sent(path, sd_bus_emit_object_added(edge->bus, path));
-        emit_n_domains(edge, domain->driver->name);
+        check_sent(path, emit_domain_added(edge, path, domain, limits_set));
+        count_changed(edge, domain->driver->name);
 }
 
 static void on_domain_changed(Domain *domain, const char *property, void *userdata) {
@@ -139,7 +181,7 @@ static void on_domain_removed(const char *driver, const char *name, void *userda
         g_autofree char *path = edge_domain_path(driver, name);
 
         emit_removed(edge, path, EDGE_DOMAIN_INTERFACE);
-        emit_n_domains(edge, driver);
+        count_changed(edge, driver);
 }
 
 static void on_seal_changed(void *userdata) {
@@ -184,6 +226,9 @@ Edge *edge_new(sd_bus *bus, Authority *authority) {
         edge->callers = caller_cache_new(bus);
         edge->requests = g_hash_table_new(NULL, NULL);
         edge->per_user = g_hash_table_new(NULL, NULL);
+        edge->counts_of = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        edge->defaults = g_new0(LimitValue, n_limits);
+        edge->has_default = g_new0(bool, n_limits);
         for (ObjectKind kind = OBJECT_MANAGER; kind <= OBJECT_DOMAIN; kind++)
                 edge->vtables[kind] = property_make_vtable(kind);
         return edge;
@@ -224,6 +269,12 @@ void edge_free(Edge *edge) {
         }
         g_hash_table_unref(edge->requests);
         g_hash_table_unref(edge->per_user);
+        sd_event_source_disable_unref(edge->counts);
+        g_hash_table_unref(edge->counts_of);
+        for (size_t i = 0; i < n_limits; i++)
+                limit_value_clear(&edge->defaults[i]);
+        g_free(edge->defaults);
+        g_free(edge->has_default);
         caller_cache_free(edge->callers);
         for (size_t i = 0; i < G_N_ELEMENTS(edge->vtables); i++)
                 g_free(edge->vtables[i]);

@@ -27,6 +27,10 @@ typedef struct Edge {
         GHashTable *requests;   /* under way */
         GHashTable *per_user;   /* uid -> how many of them */
         GStrv controllers;
+        LimitValue *defaults;      /* of each limit, in a new domain; with has_default */
+        bool *has_default;
+        sd_event_source *counts;   /* NDomains has changed and was not told yet */
+        GHashTable *counts_of;     /* of these drivers, by name */
         sd_bus_slot *slots[5];
         sd_bus_vtable *vtables[3];
 } Edge;

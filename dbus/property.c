@@ -50,21 +50,28 @@ static int append_usage(sd_bus_message *reply, Group *group, const Usage *usage)
                                      value.full.average[1], value.full.average[2], value.full.total);
 }
 
+static int append_limit_value(sd_bus_message *reply, const Limit *limit, const LimitValue *value) {
+        if (strcmp(limit->signature, "a(st)") == 0)
+                return append_entries(reply, value->entries);
+        if (strcmp(limit->signature, "s") == 0)
+                return sd_bus_message_append(reply, "s", value->text ? value->text : "");
+        if (strcmp(limit->signature, "b") == 0)
+                return sd_bus_message_append(reply, "b", value->number == 1);
+        return sd_bus_message_append(reply, "t", value->number);
+}
+
 /* A limit that this host does not have is shown as none. */
+static void read_limit(Group *group, const Limit *limit, LimitValue *ret_value) {
+        *ret_value = (LimitValue) { .number = LIMIT_INFINITY };
+        group_read_limit(group, limit, ret_value, NULL);
+}
+
 static int append_limit(sd_bus_message *reply, Group *group, const Limit *limit) {
-        LimitValue value = { .number = LIMIT_INFINITY };
+        LimitValue value;
         int r;
 
-        if (!group_read_limit(group, limit, &value, NULL))
-                value.number = LIMIT_INFINITY;
-        if (strcmp(limit->signature, "a(st)") == 0)
-                r = append_entries(reply, value.entries);
-        else if (strcmp(limit->signature, "s") == 0)
-                r = sd_bus_message_append(reply, "s", value.text ? value.text : "");
-        else if (strcmp(limit->signature, "b") == 0)
-                r = sd_bus_message_append(reply, "b", value.number == 1);
-        else
-                r = sd_bus_message_append(reply, "t", value.number);
+        read_limit(group, limit, &value);
+        r = append_limit_value(reply, limit, &value);
         limit_value_clear(&value);
         return r;
 }
@@ -312,6 +319,72 @@ static const struct {
         [OBJECT_DRIVER] = { driver_properties, get_driver_limit, get_driver_usage },
         [OBJECT_DOMAIN] = { domain_properties, get_domain_limit, get_domain_usage },
 };
+
+/* ---- a new domain ---- */
+
+static int append_property(sd_bus_message *message, Edge *edge, const char *path, const Property *property,
+                           Domain *domain) {
+        int r = sd_bus_message_open_container(message, 'e', "sv");
+
+        if (r >= 0)
+                r = sd_bus_message_append(message, "s", property->name);
+        if (r >= 0)
+                r = sd_bus_message_open_container(message, 'v', property->signature);
+        if (r >= 0)
+                r = property->get(edge->bus, path, EDGE_DOMAIN_INTERFACE, property->name, message, domain, NULL);
+        if (r >= 0)
+                r = sd_bus_message_close_container(message);
+        return r < 0 ? r : sd_bus_message_close_container(message);
+}
+
+/* A limit may move another in the same file: a small quota takes a longer period. */
+static bool is_set(const GArray *limits_set, const Limit *limit) {
+        for (unsigned i = 0; i < limits_set->len; i++)
+                if (strcmp(g_array_index(limits_set, LimitSetting, i).limit->file, limit->file) == 0)
+                        return true;
+        return false;
+}
+
+/* What was set is read back; the rest is as in every new group, which is read once. */
+static int append_new_limit(sd_bus_message *message, Edge *edge, Domain *domain, const Limit *limit, bool set) {
+        size_t i = limit - limits;
+        int r = sd_bus_message_open_container(message, 'e', "sv");
+
+        if (!set && !edge->has_default[i]) {
+                read_limit(domain->group, limit, &edge->defaults[i]);
+                edge->has_default[i] = true;
+        }
+        if (r >= 0)
+                r = sd_bus_message_append(message, "s", limit->name);
+        if (r >= 0)
+                r = sd_bus_message_open_container(message, 'v', limit->signature);
+        if (r >= 0)
+                r = set ? append_limit(message, domain->group, limit)
+                        : append_limit_value(message, limit, &edge->defaults[i]);
+        if (r >= 0)
+                r = sd_bus_message_close_container(message);
+        return r < 0 ? r : sd_bus_message_close_container(message);
+}
+
+int property_append_new_domain(sd_bus_message *message, Edge *edge, const char *path, Domain *domain,
+                               const GArray *limits_set) {
+        int r = sd_bus_message_open_container(message, 'e', "sa{sv}");
+
+        if (r >= 0)
+                r = sd_bus_message_append(message, "s", EDGE_DOMAIN_INTERFACE);
+        if (r >= 0)
+                r = sd_bus_message_open_container(message, 'a', "{sv}");
+        for (const Property *property = domain_properties; r >= 0 && property->name; property++)
+                if (property->flags & (CONST | CHANGES) || property->get == get_device_allow)
+                        r = append_property(message, edge, path, property, domain);
+        for (size_t i = 0; r >= 0 && i < n_limits; i++)
+                r = append_new_limit(message, edge, domain, &limits[i], is_set(limits_set, &limits[i]));
+        if (r >= 0)
+                r = sd_bus_message_close_container(message);
+        return r < 0 ? r : sd_bus_message_close_container(message);
+}
+
+/* ---- vtables ---- */
 
 static void add(GArray *vtable, sd_bus_vtable entry) {
         g_array_append_val(vtable, entry);

@@ -10,6 +10,7 @@
 #include <fnmatch.h>
 #include <linux/bpf.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -81,13 +82,16 @@ static DeviceGrant *resolve_numbers(const char *what, uint32_t access, GError **
         return device_grant_new(canonical, access, &rule, 1);
 }
 
+#define CLASS_NAME_MAX 63 /* fs/char_dev.c, block/genhd.c: at most 63 characters are kept of a name */
+#define STRINGIFY_(x) #x
+#define STRINGIFY(x) STRINGIFY_(x)
+
 /* The sections of /proc/devices are "Character devices:" and "Block devices:", their lines "MAJOR NAME". */
 static DeviceGrant *resolve_class(const DeviceHost *host, const char *what, uint32_t access, GError **error) {
         bool block = g_str_has_prefix(what, "block-"), in_section = false;
         const char *glob = what + (block ? strlen("block-") : strlen("char-"));
         const char *section = block ? "Block devices:" : "Character devices:";
         g_autoptr(GArray) rules = g_array_new(false, true, sizeof(DeviceRule));
-        g_auto(GStrv) lines = g_strsplit(host->proc_devices, "\n", -1);
 
         /* In polkit's details ", " separates devices, and a glob such as char-[m, /dev/kvm rw]em would forge one. */
         if (strpbrk(glob, ", ")) {
@@ -95,21 +99,19 @@ static DeviceGrant *resolve_class(const DeviceHost *host, const char *what, uint
                             "device \"%s\": a name or glob of /proc/devices holds no comma and no space", what);
                 return NULL;
         }
-        for (char **line = lines; *line; line++) {
+        for (const char *line = host->proc_devices, *end; *line; line = *end ? end + 1 : end) {
                 DeviceRule rule = { { block ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR, 0, SEAL_ANY }, 0 };
-                guint64 major;
-                char *name;
+                char name[CLASS_NAME_MAX + 1] = "";
+                unsigned major_number;
 
-                if (g_str_has_suffix(*line, ":")) {
-                        in_section = strcmp(*line, section) == 0;
-                        continue;
-                }
-                major = g_ascii_strtoull(*line, &name, 10);
-                if (!in_section || name == *line || *name != ' ' || major > DEVICE_MAJOR_MAX)
-                        continue;
-                rule.device.major = major;
-                if (fnmatch(glob, name + 1, 0) == 0)
+                end = line + strcspn(line, "\n");
+                if (end > line && end[-1] == ':')
+                        in_section = strncmp(line, section, end - line) == 0;
+                else if (in_section && sscanf(line, "%u%*1[ ]%" STRINGIFY(CLASS_NAME_MAX) "[^\n]", &major_number, name) == 2 &&
+                         major_number <= DEVICE_MAJOR_MAX && fnmatch(glob, name, 0) == 0) {
+                        rule.device.major = major_number;
                         g_array_append_val(rules, rule);
+                }
         }
 
         if (*glob == '\0' || rules->len == 0) {
@@ -190,7 +192,9 @@ DeviceGrant *device_grant_resolve(const DeviceHost *host, const char *what, cons
                             "device \"%s\": access \"%s\" is not a non-empty subset of \"rwm\"", what, access);
                 return NULL;
         }
-        if (!is_printable(what))
+        if (strlen(what) > DEVICE_NAME_MAX)
+                cordon_fail(error, CORDON_ERROR_INVALID_DEVICE, "a device's name has more than %d bytes", DEVICE_NAME_MAX);
+        else if (!is_printable(what))
                 cordon_fail(error, CORDON_ERROR_INVALID_DEVICE, "a device's name holds a control character");
         else if (g_str_has_prefix(what, "/dev/"))
                 return resolve_path(host, what, bits, error);

@@ -189,6 +189,18 @@ GPtrArray *device_list_everything(void) {
         return list;
 }
 
+bool device_list_check_size(const GPtrArray *list, GError **error) {
+        size_t n_rules = 0;
+
+        for (unsigned i = 0; i < list->len; i++)
+                n_rules += ((const DeviceGrant *) list->pdata[i])->n_rules;
+        if (list->len > DEVICE_GRANTS_MAX || n_rules > DEVICE_RULES_MAX)
+                return cordon_fail(error, CORDON_ERROR_QUOTA_EXCEEDED,
+                                   "%u devices with %zu rules are too many: at most %d with %d in one list", list->len,
+                                   n_rules, DEVICE_GRANTS_MAX, DEVICE_RULES_MAX);
+        return true;
+}
+
 GPtrArray *device_list_union(const GPtrArray *list, const GPtrArray *more, GError **error) {
         g_autoptr(GPtrArray) sum = device_list_new();
 
@@ -197,11 +209,8 @@ GPtrArray *device_list_union(const GPtrArray *list, const GPtrArray *more, GErro
         for (unsigned i = 0; i < more->len; i++)
                 device_list_add(sum, device_grant_ref(more->pdata[i]));
         device_list_merge(sum);
-        if (sum->len > DEVICE_GRANTS_MAX) {
-                cordon_fail(error, CORDON_ERROR_QUOTA_EXCEEDED, "%u devices are too many: at most %d in one list",
-                            sum->len, DEVICE_GRANTS_MAX);
+        if (!device_list_check_size(sum, error))
                 return NULL;
-        }
         return g_steal_pointer(&sum);
 }
 

@@ -13,7 +13,9 @@
  * grants of a domain or the ceiling of a driver: a GPtrArray of DeviceGrant, unique by `what`, never changed once
  * made. All of it is pure; only device_grant_resolve() looks at the host.
  */
-#define DEVICE_GRANTS_MAX 4096
+#define DEVICE_GRANTS_MAX 2048
+#define DEVICE_RULES_MAX 4096 /* of all grants of a list together */
+#define DEVICE_NAME_MAX 255    /* bytes of a grant's name */
 
 /* The kernel's dev_t has 12 bits of major and 20 of minor (include/linux/kdev_t.h). */
 #define DEVICE_MAJOR_MAX ((1U << 12) - 1)
@@ -70,7 +72,9 @@ void device_list_merge(GPtrArray *list);
 /* The ceiling of a driver for which none was given: every device. */
 GPtrArray *device_list_everything(void);
 
-/* `list` and `more` together, in a new list. Fails with QUOTA_EXCEEDED past DEVICE_GRANTS_MAX. */
+/* Fails with QUOTA_EXCEEDED past DEVICE_GRANTS_MAX or DEVICE_RULES_MAX. */
+bool device_list_check_size(const GPtrArray *list, GError **error);
+/* `list` and `more` together, in a new list of the allowed size. */
 GPtrArray *device_list_union(const GPtrArray *list, const GPtrArray *more, GError **error);
 /*
  * `list` without what `revoked` names, in a new list. A grant of several devices that loses some is replaced by its

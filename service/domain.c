@@ -1,6 +1,7 @@
 #include "domain.h"
 
 #include <errno.h>
+#include <linux/limits.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -149,10 +150,23 @@ static bool follow(Domain *domain, GError **error) {
 
 /* ---- devices ---- */
 
-static bool write_devices(Domain *domain, const GPtrArray *devices, GError **error) {
+/* What is recorded on the group. A list that an attribute cannot hold is refused before anything is in force. */
+static char *make_record(const GPtrArray *devices, GError **error) {
         g_autofree char *text = device_list_serialize(devices);
+        size_t n = strlen(text);
 
-        return group_set_attribute(domain->group, "devices", text, error);
+        if (n <= XATTR_SIZE_MAX)
+                return g_steal_pointer(&text);
+        cordon_fail(error, CORDON_ERROR_QUOTA_EXCEEDED,
+                    "%u devices take %zu bytes to record, at most %d are allowed: name them by wildcards", devices->len,
+                    n, XATTR_SIZE_MAX);
+        return NULL;
+}
+
+static bool write_devices(Domain *domain, const GPtrArray *devices, GError **error) {
+        g_autofree char *record = make_record(devices, error);
+
+        return record && group_set_attribute(domain->group, "devices", record, error);
 }
 
 /* The keys whose access differs between two lists, with the new access. */
@@ -193,9 +207,11 @@ static bool enforce(Domain *domain, const GPtrArray *before, const GPtrArray *af
 
 /* The kernel is changed first: after a crash in between the next start keeps what both give. */
 static bool replace_devices(Domain *domain, GPtrArray *devices, GError **error) {
-        if (!enforce(domain, domain->devices, devices, error))
+        g_autofree char *record = make_record(devices, error);
+
+        if (!record || !enforce(domain, domain->devices, devices, error))
                 return false;
-        if (!write_devices(domain, devices, error)) {
+        if (!group_set_attribute(domain->group, "devices", record, error)) {
                 g_autoptr(GError) cause = NULL;
 
                 if (!enforce(domain, devices, domain->devices, &cause))
@@ -286,7 +302,7 @@ Domain *domain_create(Tree *tree, const DomainSpec *spec, uid_t owner, GError **
                 return NULL;
         }
         driver_add_domain(driver, domain);
-        tree->listener->domain_added(domain, tree->userdata);
+        tree->listener->domain_added(domain, spec->limits, tree->userdata);
         return domain;
 }
 

@@ -164,7 +164,7 @@ static char *quota_format(uint64_t per_second, uint64_t period) {
         quota = multiply_divide(per_second, period, USEC_PER_SEC);
         if (quota < QUOTA_MIN_USEC) {
                 quota = QUOTA_MIN_USEC;
-                period = MIN(multiply_divide(quota, USEC_PER_SEC, per_second), PERIOD_MAX_USEC);
+                period = MIN(multiply_divide(quota, USEC_PER_SEC, MAX(per_second, 1)), PERIOD_MAX_USEC);
         }
         return g_strdup_printf("%" PRIu64 " %" PRIu64, quota, period);
 }

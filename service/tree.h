@@ -26,7 +26,7 @@ typedef struct TreeListener {
         void (*driver_added)(Driver *driver, void *userdata);
         void (*driver_changed)(Driver *driver, const char *property, void *userdata);
         void (*driver_removed)(const char *name, void *userdata);
-        void (*domain_added)(Domain *domain, void *userdata);
+        void (*domain_added)(Domain *domain, const GArray *limits, void *userdata); /* those that were set */
         void (*domain_changed)(Domain *domain, const char *property, void *userdata);
         void (*domain_denied)(Domain *domain, const struct seal_event *event, void *userdata);
         void (*seal_changed)(void *userdata); /* what tree_seal_is_guarded() says */

@@ -104,6 +104,10 @@ def op_seteuid(uid):
     os.seteuid(uid)
 
 
+def op_setresuid(real, effective, saved):
+    os.setresuid(real, effective, saved)
+
+
 def op_run(*command):
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return [done.returncode, done.stdout]

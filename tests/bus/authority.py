@@ -4,8 +4,10 @@ The agent's interface is private to polkit; its shape is in polkit's data/org.fr
 """
 import json
 import pathlib
+import queue
 import subprocess
 import sys
+import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
@@ -96,11 +98,17 @@ class WaitingPolkit:
     def __init__(self, address):
         self.process = subprocess.Popen(["/usr/bin/python3", __file__, address], user="polkitd", cwd="/",
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.told = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
         assert self.next() == ["ready"]
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.told.put(json.loads(line))
 
     def next(self):
         """What happened: ["asked", domain] or ["cancelled"]."""
-        return json.loads(self.process.stdout.readline())
+        return self.told.get(timeout=30)
 
     def release(self):
         """Says yes to all who wait."""

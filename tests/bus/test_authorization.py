@@ -241,11 +241,12 @@ def test_a_domain_of_another_user(service, root, user, probe, owned, member, arg
     assert state(service, root) == before and root.get(path, DOMAIN, "State") == "running"
 
 
-def test_a_setuid_process_is_not_its_users(root, probe, owned):
-    """Not only the real user counts: the effective and the saved one, too."""
+@pytest.mark.parametrize("users", [(1, 0, 0), (0, 1, 0), (1, 1, 0), (0, 1, 1)])
+def test_a_setuid_process_is_not_its_users(probe, owned, users):
+    """The real user, the effective and the saved one count."""
     owner, _ = owned
-    process = probe(0)
-    process.seteuid(1)
+    process = probe()
+    process.setresuid(*users)
     refused(lambda: owner.attach("half", "web", process.pid), INTERACTIVE, ACTION + "attach-process")
 
 

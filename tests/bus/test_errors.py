@@ -309,17 +309,20 @@ def test_quota_of_domains(root, fails):
 
 
 def test_quota_of_a_call(root, fails):
-    devices = [(f"c:1:{i}", "r") for i in range(4097)]  # by their text too many for the kernel, below
+    devices = [(f"c:1:{i}", "r") for i in range(2049)]
     for call in DEVICE_LISTS:
-        with fails("QuotaExceeded", "4096"):
+        with fails("QuotaExceeded", "2049", "2048"):
             call(root, devices)
     with fails("QuotaExceeded", "256"):
         root.attach("lxc", "web", *[os.getpid()] * 257)
+    long = [(f"char-[m{i:060}]em", "r") for i in range(2000)]  # too much for the attribute that records them
     with fails("QuotaExceeded", "trusted.cordon.devices", "65536"):
-        root.call(WEB, DOMAIN, "SetDevices", f"({devices[:4096]},)")
-    root.call(WEB, DOMAIN, "SetDevices", f"({devices[:3000]},)")
-    with fails("QuotaExceeded", "4098", "4096"):
-        root.call(WEB, DOMAIN, "AllowDevices", f"({devices[2998:] + [('@tun', 'r')]},)")
+        root.call(WEB, DOMAIN, "SetDevices", f"({long},)")
+    with fails("InvalidDevice", "255"):
+        root.call(WEB, DOMAIN, "SetDevices", f"([('char-{'m' * 255}', 'r')],)")
+    root.call(WEB, DOMAIN, "SetDevices", f"({devices[:2000]},)")
+    with fails("QuotaExceeded", "2049", "2048"):
+        root.call(WEB, DOMAIN, "AllowDevices", f"({devices[2000:]},)")
 
 
 def test_kernel_refuses_a_group(service, root, fails):

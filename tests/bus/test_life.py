@@ -8,7 +8,8 @@ import pytest
 
 from authority import Agent
 from conftest import RULES, end_daemon, kill_daemon
-from cordon import (DOMAIN, DRIVER, MANAGER, ROOT, Client, Probe, Service, Signals, domain_path, driver_path)
+from cordon import (DOMAIN, DRIVER, MANAGER, NAME, ROOT, Client, Probe, Service, Signals, UserClient, domain_path,
+                    driver_path)
 from seals import bpftool, check_seals, program
 
 LXC, WEB = driver_path("lxc"), domain_path("lxc", "web")
@@ -244,12 +245,13 @@ def test_no_exit_with_something_to_do(brief, why):
             root.attach("lxc", "web", process.pid)
             if why == "nested process":
                 process.enter(str(service.group / "lxc/web/nested"))
-        pid = root.daemon_pid()
+        pid, signals = root.daemon_pid(), Signals(root)
         witness = other.client()
         ended = Signals(witness)
         witness.get(ROOT, MANAGER, "NDrivers")
         ended.wait_name(owned=False)
         assert root.daemon_pid() == pid
+        assert not [signal for signal in signals.take() if signal[1] == "NameOwnerChanged" and signal[2][0] == NAME]
         if why == "question":
             prompt.authenticate()
             caller.finish(slot)
@@ -300,3 +302,24 @@ def test_no_call_is_lost_around_the_idle_moment(brief):
     for service in services:
         client = service.client()
         assert sorted(row[1] for row in client.list_domains("lxc")) == [f"d{i}" for i in range(5)]
+
+
+def test_a_call_that_arrives_before_the_name_is_given_back(brief):
+    """The bus is held, so that the call is already in its hands when the daemon asks to let the name go."""
+    service = brief(polkit=False)
+    root, newcomer = service.client(), UserClient(service.address, 0)  # who it is must be asked, which takes a turn
+    root.create_driver("lxc")
+    bus, daemon = root.owner_pid("org.freedesktop.DBus"), os.pidfd_open(root.daemon_pid())
+    ending = select.poll()
+    ending.register(daemon, select.POLLIN)
+    root.get(ROOT, MANAGER, "NDrivers")
+    os.kill(bus, signal.SIGSTOP)
+    try:
+        slot = newcomer.start(ROOT, MANAGER, "CreateDriver", "('new', @a{sv} {})")
+        assert ending.poll(1500) == []  # the idle moment passes; the daemon cannot end before the bus has answered
+    finally:
+        os.kill(bus, signal.SIGCONT)
+    assert newcomer.finish(slot) == (driver_path("new"),)
+    assert root.get(ROOT, MANAGER, "NDrivers") == 2
+    newcomer.close()
+    os.close(daemon)

@@ -22,17 +22,19 @@ def run_as(who, *command):
 def loose(world):
     """A group of our own with a program attached the wrong way."""
     group = cordon.cgroup2_mount() / (world.service.tree_name + "-loose")
-    group.mkdir()
     (program,) = bpftool("cgroup", "show", world.service.group / "d")
-    bpf.attach(group, bpf.open_program(program["id"]), 0)
-    yield group
-    group.rmdir()
+    group.mkdir()
+    try:
+        bpf.attach(group, bpf.open_program(program["id"]), 0)
+        yield group
+    finally:
+        group.rmdir()
 
 
 @pytest.mark.parametrize("who", ["nobody", "root without capabilities"])
 def test_from_outside(world, domain, loose, who):
     seal = bpftool("cgroup", "show", world.service.group / "d")
-    for program in (-1, 0): # any; and by a descriptor that is none of a program
+    for program in (-1, 0):  # any; and by a descriptor that is none of a program
         assert run_as(who, "detach", world.service.group / "d", program) in ("EPERM", "EINVAL", "EBADF")
     assert run_as(who, "open", seal[0]["id"]) == "EPERM"
     assert bpftool("cgroup", "show", world.service.group / "d") == seal

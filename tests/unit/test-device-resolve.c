@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 #include "fd.h"
-#include "openat2.h"
+#include "system-call.h"
 
 /* Both sections have "loop" and "both"; one major has several names, one name several majors, as real hosts do. */
 static const char proc_devices[] =
@@ -182,7 +182,7 @@ static const struct {
 };
 
 static void resolves_nodes(void) {
-        if (!has_openat2())
+        if (!HAS_SYSTEM_CALL(openat2))
                 return;
         for (size_t i = 0; i < G_N_ELEMENTS(nodes); i++) {
                 g_autoptr(GError) error = NULL;
@@ -274,7 +274,7 @@ static void tear_down(Fixture *fixture, const void *data) {
 static void follows_links_below_dev(Fixture *fixture, const void *data) {
         DeviceHost host = { fixture->dev_fd, proc_devices };
 
-        if (!has_openat2())
+        if (!HAS_SYSTEM_CALL(openat2))
                 return;
         for (size_t i = 0; i < G_N_ELEMENTS(misses); i++) {
                 g_autofree char *quoted = g_strdup_printf("\"%s\"", misses[i].what);
@@ -289,7 +289,7 @@ static void refuses_long_paths(Fixture *fixture, const void *data) {
         static const size_t lengths[] = { 256, 4096, 1 << 20 };
         DeviceHost host = { fixture->dev_fd, proc_devices };
 
-        if (!has_openat2())
+        if (!HAS_SYSTEM_CALL(openat2))
                 return;
         for (size_t i = 0; i < G_N_ELEMENTS(lengths); i++) {
                 g_autofree char *name = g_strnfill(lengths[i], 'a'), *what = g_strconcat("/dev/", name, NULL);

@@ -217,6 +217,18 @@ static GPtrArray *numbered_list(unsigned first, unsigned n) {
         return list;
 }
 
+static void rules_have_a_quota(void) {
+        g_autofree DeviceRule *rules = g_new0(DeviceRule, DEVICE_RULES_MAX + 1);
+        g_autoptr(GPtrArray) list = device_list_new();
+        g_autoptr(GError) error = NULL;
+
+        device_list_add(list, device_grant_new("char-*", R, rules, DEVICE_RULES_MAX));
+        g_assert_true(device_list_check_size(list, &error));
+        device_list_add(list, device_grant_new("c:1:3", R, rules, 1));
+        g_assert_false(device_list_check_size(list, &error));
+        expect_error(&error, CORDON_ERROR_QUOTA_EXCEEDED, "4097 rules", "4096", NULL);
+}
+
 static void unions_have_a_quota(void) {
         g_autoptr(GPtrArray) most = numbered_list(0, DEVICE_GRANTS_MAX), again = numbered_list(7, 1);
         g_autoptr(GPtrArray) more = numbered_list(DEVICE_GRANTS_MAX, 1), same = NULL;
@@ -226,7 +238,7 @@ static void unions_have_a_quota(void) {
         g_assert_no_error(error);
         g_assert_cmpuint(same->len, ==, DEVICE_GRANTS_MAX);
         g_assert_null(device_list_union(most, more, &error));
-        expect_error(&error, CORDON_ERROR_QUOTA_EXCEEDED, "4097", "at most 4096", NULL);
+        expect_error(&error, CORDON_ERROR_QUOTA_EXCEEDED, "2049", "at most 2048", NULL);
 }
 
 /* `refused` is what the message must name, where the revocation is refused. */
@@ -316,6 +328,30 @@ static void lists_cover_lists(void) {
                 g_assert_cmpint(device_list_covers(outer, inner, &excess), ==, coverings[i].excess == NULL);
                 g_assert_cmpstr(excess ? excess->what : NULL, ==, coverings[i].excess);
                 g_assert_cmpint(device_list_covers(outer, inner, NULL), ==, coverings[i].excess == NULL);
+        }
+}
+
+/* `common` is what of `list` the rules of `others` give, too. */
+static const struct {
+        const char *list, *others, *common;
+} intersections[] = {
+        { "", "c:1:3 r", "" }, { "c:1:3 r", "", "" }, { "c:1:3 rw", "c:1:3 wm", "c:1:3 w" }, { "c:1:3 r", "c:1:3 w", "" },
+        { "c:1:* rw", "c:1:3 r, c:1:5 wm, c:5:1 r", "c:1:3 r, c:1:5 w" }, { "c:1:3 r, c:1:5 w", "c:1:* r", "c:1:3 r" },
+        { "c:*:* rw", "b:1:3 rw, c:1:* r", "c:1:* r" }, { "c:1:* r", "c:*:3 r", "" },
+        { "c:1:3 rw", "c:1:3 r, c:1:* w", "c:1:3 rw" },
+        /* A name stays where nothing of it is missing. */
+        { "@kvm rw, @sound r", "c:10:* rwm, c:14:* r", "@kvm rw, c:14:* r" },
+};
+
+static void common_part_is_kept(void) {
+        for (size_t i = 0; i < G_N_ELEMENTS(intersections); i++) {
+                g_autoptr(GPtrArray) list = list_of(intersections[i].list), others = list_of(intersections[i].others);
+                g_autoptr(GArray) rules = device_list_rules(others);
+                g_autoptr(GPtrArray) common = device_list_within(list, rules);
+
+                g_test_message("%s within %s", intersections[i].list, intersections[i].others);
+                expect_list(common, intersections[i].common);
+                g_assert_true(device_list_covers(list, common, NULL) && device_list_covers(others, common, NULL));
         }
 }
 
@@ -434,8 +470,10 @@ int main(int argc, char **argv) {
         g_test_add_func("/device/merge/names-that-changed-meaning", names_that_changed_meaning_widen_nothing);
         g_test_add_func("/device/union/lists", lists_are_united);
         g_test_add_func("/device/union/quota", unions_have_a_quota);
+        g_test_add_func("/device/union/rules-have-a-quota", rules_have_a_quota);
         g_test_add_func("/device/revoke", devices_are_revoked);
         g_test_add_func("/device/covers/lists", lists_cover_lists);
+        g_test_add_func("/device/within", common_part_is_kept);
         g_test_add_func("/device/covers/everything", everything_covers_everything);
         g_test_add_func("/device/access/is-of-one-key", access_is_of_one_key);
         g_test_add_func("/device/rules/are-merged-and-sorted", rules_are_merged_and_sorted);

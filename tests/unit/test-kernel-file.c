@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 #include "fd.h"
-#include "openat2.h"
+#include "system-call.h"
 
 /* A directory with a file, a directory and links: a cgroup directory to these functions. */
 typedef struct Fixture {
@@ -45,7 +45,7 @@ static void tear_down(Fixture *fixture, const void *data) {
 static void reads_and_writes(Fixture *fixture, const void *data) {
         g_autofree char *before = NULL, *after = NULL, *nested = NULL;
 
-        if (!has_openat2())
+        if (!HAS_SYSTEM_CALL(openat2))
                 return;
         g_assert_cmpint(kernel_file_read(fixture->dir, "file", &before), ==, 0);
         g_assert_cmpstr(before, ==, "max\n");
@@ -60,7 +60,7 @@ static void reads_and_writes(Fixture *fixture, const void *data) {
 static void reads_to_the_end(Fixture *fixture, const void *data) {
         g_autofree char *path = g_build_filename(fixture->path, "file", NULL), *text = g_strnfill(10000, 'x'), *got = NULL;
 
-        if (!has_openat2())
+        if (!HAS_SYSTEM_CALL(openat2))
                 return;
         g_assert_true(g_file_set_contents(path, text, -1, NULL));
         g_assert_cmpint(kernel_file_read(fixture->dir, "file", &got), ==, 0);
@@ -79,7 +79,7 @@ static const struct {
 };
 
 static void stays_beneath(Fixture *fixture, const void *data) {
-        if (!has_openat2())
+        if (!HAS_SYSTEM_CALL(openat2))
                 return;
         for (size_t i = 0; i < G_N_ELEMENTS(places); i++) {
                 autoclose int fd = kernel_file_open_directory(fixture->dir, places[i].path);

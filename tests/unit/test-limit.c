@@ -17,16 +17,24 @@ static void table_names_are_unique(void) {
         g_assert_null(limit_find(""));
 }
 
+static bool is_entries(const Limit *limit) {
+        return limit->format == LIMIT_FORMAT_DEVICE_WEIGHT || limit->format == LIMIT_FORMAT_DEVICE_KEY ||
+               limit->format == LIMIT_FORMAT_PAGES;
+}
+
 static void table_row_is_whole(const void *data) {
         const Limit *limit = data;
-        const char *types[] = { "t", "s", NULL };
+        const char *types[] = { "t", "b", "s", "a(st)", NULL };
+        const char *prefix = limit->controller ? limit->controller : "cgroup"; /* the core's own files */
 
         g_assert_true(g_ascii_isupper(limit->name[0]));
         g_assert_true(g_strv_contains(types, limit->signature));
         g_assert_cmpint(strcmp(limit->signature, "s") == 0, ==, limit->format == LIMIT_FORMAT_LIST);
-        g_assert_cmpuint(limit->controller[0], !=, '\0');
-        g_assert_true(g_str_has_prefix(limit->file, limit->controller));
-        g_assert_true(limit->file[strlen(limit->controller)] == '.');
+        g_assert_cmpint(strcmp(limit->signature, "b") == 0, ==, limit->format == LIMIT_FORMAT_FLAG);
+        g_assert_cmpint(strcmp(limit->signature, "a(st)") == 0, ==, is_entries(limit));
+        g_assert_cmpint(limit->key != NULL, ==, limit->format == LIMIT_FORMAT_DEVICE_KEY);
+        g_assert_true(g_str_has_prefix(limit->file, prefix));
+        g_assert_true(limit->file[strlen(prefix)] == '.');
         g_assert_cmpuint(limit->unit[0], !=, '\0');
         g_assert_cmpuint(limit->min, <=, limit->max);
         g_assert_cmpuint(limit->max, <, LIMIT_INFINITY);
@@ -122,7 +130,7 @@ static void lists_are_checked(void) {
 static const struct {
         const char *name, *contents;
         uint64_t number;
-        const char *text;
+        const char *text; /* or entries, as limit_settings_describe() has them */
 } samples[] = {
         { "CPUWeight", "100\n", 100 },
         { "CPUWeight", "10000\n", 10000 },
@@ -145,7 +153,35 @@ static const struct {
         { "TasksMax", "4194304\n", 4194304 },
         { "IOWeight", "default 100\n", 100 },
         { "IOWeight", "default 10000\n8:16 200\n254:0 50\n", 10000 },
+        { "CPUQuotaPeriodUSec", "max 100000\n", 100000 },
+        { "CPUBurstUSec", "0\n", 0 },
+        { "AllowedMemoryNodes", "0\n", 0, "0" },
+        { "MemoryMin", "0\n", 0 },
+        { "MemoryLow", "max\n", LIMIT_INFINITY },
+        { "MemoryZSwapMax", "max\n", LIMIT_INFINITY },
+        { "MemoryOOMGroup", "1\n", 1 },
+        { "MaxDescendants", "max\n", LIMIT_INFINITY },
+        { "MaxDepth", "3\n", 3 },
+        { "HugetlbMax", "4194304\n", 4194304 }, /* the file of one size */
+        { "IODeviceWeight", "default 10000\n8:16 200\n254:0 50\n", 0, "254:0=50,8:16=200" },
+        { "IODeviceWeight", "", 0, "" },
+        { "IOReadBandwidthMax", "8:16 rbps=2097152 wbps=max riops=max wiops=120\n", 0, "8:16=2097152" },
+        { "IOWriteBandwidthMax", "8:16 rbps=2097152 wbps=max riops=max wiops=120\n", 0, "" },
+        { "IOReadIOPSMax", "8:0 rbps=max wbps=max riops=7 wiops=max\n8:16 rbps=1 wbps=1 riops=8 wiops=1\n", 0,
+          "8:0=7,8:16=8" },
+        { "IOWriteIOPSMax", "8:16 rbps=2097152 wbps=max riops=max wiops=120\n", 0, "8:16=120" },
+        { "IODeviceLatencyTargetUSec", "8:16 target=75000\n8:0 target=0\n", 0, "8:16=75000" },
 };
+
+/* "KEY=NUMBER,…" */
+static char *describe(const Limit *limit, LimitValue *value) {
+        g_autoptr(GArray) settings = limit_settings_new();
+        g_autofree char *text = NULL;
+
+        g_assert_true(limit_settings_add(settings, limit, value, NULL));
+        text = limit_settings_describe(settings);
+        return g_strdup(strchr(text, '=') + 1);
+}
 
 static void samples_are_understood(void) {
         for (size_t i = 0; i < G_N_ELEMENTS(samples); i++) {
@@ -155,7 +191,12 @@ static void samples_are_understood(void) {
                 g_test_message("%s: %s", limit->file, samples[i].contents);
                 g_assert_true(limit_parse(limit, samples[i].contents, &value));
                 g_assert_cmpuint(value.number, ==, samples[i].number);
-                g_assert_cmpstr(value.text, ==, samples[i].text);
+                if (value.entries) {
+                        g_autofree char *entries = describe(limit, &value);
+
+                        g_assert_cmpstr(entries, ==, samples[i].text);
+                } else
+                        g_assert_cmpstr(value.text, ==, samples[i].text);
                 limit_value_clear(&value);
         }
 }
@@ -224,12 +265,87 @@ static const struct {
         { "CPUQuotaPerSecUSec", 500000, NULL, "", "50000 100000" },
         { "CPUQuotaPerSecUSec", 500000, NULL, "max\n", "50000 100000" },
         { "CPUQuotaPerSecUSec", LIMIT_INFINITY, NULL, "max 0\n", "max 100000" },
+        /* A period keeps the quota in a second. */
+        { "CPUQuotaPeriodUSec", 20000, NULL, "50000 100000\n", "10000 20000" },
+        { "CPUQuotaPeriodUSec", 20000, NULL, "max 100000\n", "max 20000" },
+        { "MemoryOOMGroup", 1, NULL, "0\n", "1" },
+        { "MemoryOOMGroup", 0, NULL, "1\n", "0" },
 };
+
+/* Lists of devices: what is written for "KEY=NUMBER,…" over what the file holds, a line for each write. */
+static const struct {
+        const char *name, *entries, *old, *expected;
+} entry_formats[] = {
+        { "IODeviceWeight", "8:0=50", "default 100\n", "8:0 50" },
+        { "IODeviceWeight", "8:0=50", "default 100\n8:16 7\n8:0 9\n", "8:16 default\n8:0 50" },
+        { "IODeviceWeight", "", "default 100\n8:16 7\n", "8:16 default" },
+        { "IOReadBandwidthMax", "8:0=1000,8:16=2000", "", "8:0 rbps=1000\n8:16 rbps=2000" },
+        { "IOReadBandwidthMax", "", "8:0 rbps=1 wbps=2 riops=max wiops=max\n", "8:0 rbps=max" },
+        { "IOWriteBandwidthMax", "", "8:0 rbps=1 wbps=max riops=max wiops=max\n", "" },
+        { "IOWriteIOPSMax", "8:0=18446744073709551615", "", "8:0 wiops=max" },
+        { "IODeviceLatencyTargetUSec", "8:0=75000", "8:16 target=100\n", "8:16 target=0\n8:0 target=75000" },
+        { "IODeviceLatencyTargetUSec", "", "8:16 target=100\n", "8:16 target=0" },
+};
+
+static GArray *parse_entries(const Limit *limit, const char *text) {
+        g_auto(GStrv) words = g_strsplit(text, ",", -1);
+        GArray *entries = limit_entries_new();
+
+        for (char **word = words; *word; word++) {
+                char *number = strchr(*word, '=');
+
+                *number = '\0';
+                g_assert_true(limit_entries_add(entries, limit, *word, g_ascii_strtoull(number + 1, NULL, 10), NULL));
+        }
+        return entries;
+}
+
+static void lists_of_devices_are_replaced(void) {
+        for (size_t i = 0; i < G_N_ELEMENTS(entry_formats); i++) {
+                const Limit *limit = limit_find(entry_formats[i].name);
+                LimitValue value = { .entries = parse_entries(limit, entry_formats[i].entries) };
+                g_auto(GStrv) lines = limit_format(limit, &value, entry_formats[i].old);
+                g_autofree char *text = g_strjoinv("\n", lines);
+
+                g_assert_cmpstr(text, ==, entry_formats[i].expected);
+                limit_value_clear(&value);
+        }
+}
+
+static void entries_are_sorted_and_unique(void) {
+        const Limit *limit = limit_find("HugetlbMax");
+        g_autoptr(GArray) entries = parse_entries(limit, "2MB=4,1GB=3,64KB=5");
+        g_autoptr(GError) error = NULL;
+
+        g_assert_cmpstr(g_array_index(entries, LimitEntry, 0).key, ==, "1GB");
+        g_assert_cmpstr(g_array_index(entries, LimitEntry, 2).key, ==, "64KB");
+        g_assert_false(limit_entries_add(entries, limit, "2MB", 1, &error));
+        expect_error(&error, CORDON_ERROR_INVALID_PROPERTY, "HugetlbMax", "2MB", "twice", NULL);
+        g_assert_cmpuint(entries->len, ==, 3);
+}
+
+/* Each number of a list has the bounds of the row, and the message names its device. */
+static void entries_have_bounds(void) {
+        const Limit *limit = limit_find("IODeviceWeight");
+        LimitValue value = { .entries = parse_entries(limit, "8:0=10000,8:16=10001") };
+        g_autoptr(GError) error = NULL;
+
+        g_assert_false(limit_validate(limit, &value, &error));
+        expect_error(&error, CORDON_ERROR_INVALID_PROPERTY, "IODeviceWeight=8:16 10001", "10000", NULL);
+        limit_value_clear(&value);
+}
+
+static char *format_one(const Limit *limit, const LimitValue *value, const char *old) {
+        g_auto(GStrv) lines = limit_format(limit, value, old);
+
+        g_assert_cmpuint(g_strv_length(lines), ==, 1);
+        return g_strdup(lines[0]);
+}
 
 static void formats_are_the_kernels(void) {
         for (size_t i = 0; i < G_N_ELEMENTS(formats); i++) {
                 LimitValue value = { .number = formats[i].number, .text = (char *) formats[i].text };
-                g_autofree char *text = limit_format(limit_find(formats[i].name), &value, formats[i].old);
+                g_autofree char *text = format_one(limit_find(formats[i].name), &value, formats[i].old);
 
                 g_assert_cmpstr(text, ==, formats[i].expected);
         }
@@ -237,7 +353,7 @@ static void formats_are_the_kernels(void) {
 
 static uint64_t read_back(const Limit *limit, uint64_t number, const char *old) {
         LimitValue value = { .number = number };
-        g_autofree char *text = limit_format(limit, &value, old);
+        g_autofree char *text = format_one(limit, &value, old);
 
         g_assert_true(limit_parse(limit, text, &value));
         return value.number;
@@ -351,6 +467,9 @@ int main(int argc, char **argv) {
         add_for_each_row("samples/are-there", row_has_a_sample);
         g_test_add_func("/limit/nonsense-is-refused", nonsense_is_refused);
         g_test_add_func("/limit/formats-are-the-kernels", formats_are_the_kernels);
+        g_test_add_func("/limit/entries/are-replaced", lists_of_devices_are_replaced);
+        g_test_add_func("/limit/entries/are-sorted-and-unique", entries_are_sorted_and_unique);
+        g_test_add_func("/limit/entries/have-bounds", entries_have_bounds);
         add_for_each_row("numbers-come-back", numbers_come_back);
         g_test_add_func("/limit/quotas-come-back-rounded", quotas_come_back_rounded);
         g_test_add_func("/limit/settings/are-in-table-order", settings_are_in_table_order);
