@@ -25,6 +25,11 @@ def bpf_attr(command, attr):
     return result
 
 
+def pointer(data):
+    """As two words."""
+    return ctypes.addressof(data) & 0xffffffff, ctypes.addressof(data) >> 32
+
+
 def open_program(id_):
     return bpf(PROG_GET_FD_BY_ID, id_)
 
@@ -43,9 +48,8 @@ def open_directory(path):
 
 def query(directory, attach_type):
     """The ids of the programs attached to a group itself, in order."""
-    ids, target = (ctypes.c_uint32 * 256)(), open_directory(directory)
-    address = ctypes.addressof(ids)
-    attr = (ctypes.c_uint32 * 64)(target, attach_type, 0, 0, address & 0xffffffff, address >> 32, len(ids))
+    ids, flags, target = (ctypes.c_uint32 * 256)(), (ctypes.c_uint32 * 256)(), open_directory(directory)
+    attr = (ctypes.c_uint32 * 64)(target, attach_type, 0, 0, *pointer(ids), len(ids), 0, *pointer(flags))
     try:
         bpf_attr(PROG_QUERY, attr)
     finally:
@@ -56,11 +60,9 @@ def query(directory, attach_type):
 def map_ids(program):
     """Of the maps of the program with this id."""
     fd, ids, info = open_program(program), (ctypes.c_uint32 * 16)(), (ctypes.c_uint32 * 64)()
-    info[13] = len(ids)  # nr_map_ids, map_ids: struct bpf_prog_info
-    info[14], info[15] = ctypes.addressof(ids) & 0xffffffff, ctypes.addressof(ids) >> 32
-    address = ctypes.addressof(info)
+    info[13:16] = len(ids), *pointer(ids)  # nr_map_ids, map_ids: struct bpf_prog_info
     try:
-        bpf(OBJ_GET_INFO_BY_FD, fd, ctypes.sizeof(info), address, address >> 32)
+        bpf(OBJ_GET_INFO_BY_FD, fd, ctypes.sizeof(info), *pointer(info))
     finally:
         os.close(fd)
     return list(ids[:info[13]])
@@ -69,7 +71,7 @@ def map_ids(program):
 def pin_map(id_, path):
     fd, name = bpf(MAP_GET_FD_BY_ID, id_), ctypes.create_string_buffer(os.fsencode(path))
     try:
-        bpf(OBJ_PIN, ctypes.addressof(name), ctypes.addressof(name) >> 32, fd)
+        bpf(OBJ_PIN, *pointer(name), fd)
     finally:
         os.close(fd)
 
