@@ -258,8 +258,17 @@ static int swap_on(const char *disk, const char *unused) {
         return answer_of(swapon(disk, 0));
 }
 
-static int resume_from(const char *path, const char *unused) {
-        return try_write(path, "7:0");
+/* The kernel answers that all is well whatever became of it; where it stands then says more. */
+static int resume_from(const char *path, const char *device) {
+        char now[32] = "";
+        int r = try_write(path, device), fd = open(path, O_RDONLY | O_CLOEXEC);
+
+        if (r < 0)
+                return r;
+        if (read(fd, now, sizeof(now) - 1) < 0)
+                return -errno;
+        close(fd);
+        return strncmp(now, device, strlen(device)) == 0 ? 0 : -EPERM;
 }
 
 /* ---- hardware without a node ---- */
@@ -312,7 +321,7 @@ const struct attempt device_attempts[] = {
         { "block-mount-raw", VM, mount_disk, "{disk}", "iso9660" },
         { "block-open", VM, open_device, "{disk}", "0" },
         { "block-swapon", VM, swap_on, "{disk}" },
-        { "block-resume", VM, resume_from, "/sys/power/resume" },
+        { "block-resume", VM, resume_from, "/sys/power/resume", "7:0" },
         { "port-level", VM, ports },
         { "port-permission", VM, port_permission },
         {},

@@ -1,10 +1,9 @@
 /* Ways out through processes outside, the kernel itself, and the bus. */
 #include "attack.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/perf_event.h>
+#include <glob.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,14 +74,6 @@ static int advise_memory(const char *pid, const char *unused) {
 static int compare(const char *pid, const char *unused) {
         at("kcmp with %s", pid);
         return answer_of(syscall(SYS_kcmp, getpid(), atoi(pid), 0, 0, 0));
-}
-
-static int watch_events(const char *pid, const char *unused) {
-        struct perf_event_attr attr = { .type = PERF_TYPE_SOFTWARE, .size = sizeof(attr),
-                                        .config = PERF_COUNT_SW_CPU_CLOCK };
-
-        at("perf_event_open of %s", pid);
-        return answer_of(syscall(SYS_perf_event_open, &attr, atoi(pid), -1, -1, 0));
 }
 
 static int enter_namespace(const char *path, const char *unused) {
@@ -159,24 +150,25 @@ static int write_debugfs(const char *unused, const char *unused_) {
         return r < 0 ? r : try_open(MNT "/sched/verbose", O_WRONLY);
 }
 
-/* Memory of a PCI device: the hardware without a node. */
-static int map_hardware(const char *devices, const char *unused) {
-        struct dirent *entry;
-        DIR *directory;
+/* Memory of a PCI device: the hardware without a node. Resources that are ports cannot be mapped: ENODEV. */
+static int map_hardware(const char *pattern, const char *unused) {
+        glob_t found;
         int r = -ENOENT;
 
-        at("list %s", devices);
-        directory = opendir(devices);
-        while (directory && (entry = readdir(directory)) && r == -ENOENT) {
-                char path[512];
-
-                snprintf(path, sizeof(path), "%s/%s/resource0", devices, entry->d_name);
-                r = entry->d_name[0] == '.' ? -ENOENT : open_at(path, O_RDWR);
-        }
-        if (r < 0)
+        at("find %s", pattern);
+        if (glob(pattern, 0, NULL, &found) != 0)
                 return r;
-        at("map the first resource of a PCI device");
-        return mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, r, 0) == MAP_FAILED ? -errno : 0;
+        for (size_t i = 0; i < found.gl_pathc && (r == -ENOENT || r == -ENODEV); i++) {
+                int fd = open_at(found.gl_pathv[i], O_RDWR);
+
+                if (fd < 0)
+                        return fd;
+                at("map %s", found.gl_pathv[i]);
+                r = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED ? -errno : 0;
+                close(fd);
+        }
+        globfree(&found);
+        return r;
 }
 
 /* ---- Cordon itself ---- */
@@ -218,7 +210,6 @@ const struct attempt task_attempts[] = {
         { "outside-read-memory", USER, read_memory, "{victim}" },
         { "outside-advise-memory", USER, advise_memory, "{victim}" },
         { "outside-compare", USER, compare, "{victim}" },
-        { "outside-watch", USER, watch_events, "{victim}" },
         { "outside-namespace-mount", USER, enter_namespace, "/proc/1/ns/mnt" },
         { "outside-namespace-cgroup", USER, enter_namespace, "/proc/1/ns/cgroup" },
         { "outside-namespace-user", USER, enter_namespace, "/proc/1/ns/user" },
@@ -239,7 +230,7 @@ const struct attempt task_attempts[] = {
         { "kernel-binary-format", VM, register_format },
         { "kernel-debugfs", VM, write_debugfs },
         { "kernel-memory", VM, read_file, "/proc/kcore" },
-        { "kernel-pci", VM, map_hardware, "/sys/bus/pci/devices" },
+        { "kernel-pci", VM, map_hardware, "/sys/bus/pci/devices/*/resource[0-5]" },
         { "bus-grant", ANYWHERE, call, DOMAIN, "AllowDevices 'a(ss)' 1 {device} rw" },
         { "bus-limit", ANYWHERE, call, DOMAIN, "SetProperties 'a{sv}' 1 TasksMax t 1000000" },
         { "bus-attach", ANYWHERE, call, MANAGER "/driver/hostile/domain/sibling org.cordon.CgroupManager1.Domain",

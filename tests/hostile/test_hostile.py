@@ -7,14 +7,17 @@ import conftest
 import hostile
 from hostile import NOBODY, VM
 
-# Root's attempts that the seal alone does not refuse can only be made where the guard is, and do no harm.
-UNPRIVILEGED = hostile.attempts("user")
+UNPRIVILEGED, SEAL_ALONE = hostile.attempts("user"), set(hostile.attempts("anywhere"))
 ATTACKERS = {
-    "root": hostile.attempts("vm" if VM else "anywhere"),
+    "root": hostile.attempts("vm"),
+    # For the controllers that this machine may lack.
+    "delegate": [name for name in UNPRIVILEGED if name.startswith(("limit-", "owner-", "v2-"))],
+} if VM else {
+    "root": [name for name in UNPRIVILEGED if name in SEAL_ALONE],
     "nobody": UNPRIVILEGED,
     "delegate": UNPRIVILEGED,
     # Devices are not withheld from it.
-    "outsider": sorted(set(UNPRIVILEGED) - set(hostile.attempts("anywhere"))),
+    "outsider": [name for name in UNPRIVILEGED if name not in SEAL_ALONE],
 }
 NAMESPACES = "unshare", "--user", "--map-root-user", "--cgroup", "--mount", "--"
 

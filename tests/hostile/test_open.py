@@ -51,6 +51,13 @@ def test_open_signals_reach_outside(field):
     field.victim.returncode = -signal.SIGKILL
 
 
+def test_open_root_watches_outside(field):
+    """With CAP_PERFMON, perf_event_open(2) asks for no other right; it sees, and changes nothing."""
+    program = ("import ctypes, sys; attr = (ctypes.c_uint32 * 32)(1, 128); "
+               "sys.exit(ctypes.CDLL(None).syscall(298, attr, int(sys.argv[1]), -1, -1, 0) < 0)")
+    assert field.witness.run("/usr/bin/python3", "-c", program, str(field.victim.pid)) == [0, ""]
+
+
 def test_open_descriptors_handed_in(field):
     """What a process outside opens and hands in is used, not opened, here."""
     with open(hostile.FORBIDDEN, "r+b", buffering=0) as device:
