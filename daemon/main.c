@@ -16,6 +16,8 @@
 #include "authority.h"
 #include "bus-error.h"
 #include "edge.h"
+#include "error.h"
+#include "hold.h"
 #include "tree.h"
 
 #define USEC_PER_SEC UINT64_C(1000000)
@@ -26,6 +28,7 @@
 
 typedef struct Options {
         const char *tree;
+        const char *unit;    /* that holds the tree, or NULL */
         const char *configuration;
         GuardPolicy guard;
         uint64_t idle_usec; /* UINT64_MAX: never */
@@ -38,6 +41,7 @@ typedef struct Daemon {
         Authority *authority;
         Edge *edge;
         Tree *tree;
+        Hold *hold;
         sd_event_source *idle_timer;
         uint64_t last_message_usec;
 } Daemon;
@@ -104,7 +108,7 @@ static int watch_idle(Daemon *daemon) {
 static void raise_descriptor_limit(void) {
         struct rlimit limit;
 
-        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
                 return;
         limit.rlim_cur = limit.rlim_max;
         if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
@@ -146,6 +150,7 @@ static int on_name_acquired(sd_bus_message *message, void *userdata, sd_bus_erro
 }
 
 static int start(Daemon *daemon) {
+        const char *unit = daemon->options.unit;
         g_autoptr(GError) error = NULL;
         int r = sd_event_default(&daemon->event);
 
@@ -165,9 +170,13 @@ static int start(Daemon *daemon) {
         }
         daemon->edge = edge_new(daemon->bus, daemon->authority);
         /* A group of systemd's is systemd's to make. */
-        daemon->tree = tree_new(daemon->event, daemon->options.tree, !strchr(daemon->options.tree, '/'), daemon->options.guard, &edge_listener,
-                                daemon->edge, &error);
-        if (!daemon->tree) {
+        daemon->tree = tree_new(daemon->event, daemon->options.tree, !strchr(daemon->options.tree, '/'),
+                                daemon->options.guard, &edge_listener, daemon->edge, &error);
+        if (!daemon->tree && unit && g_error_matches(error, CORDON_ERROR, CORDON_ERROR_NO_SUCH_TREE))
+                return hold_restart_unit(daemon->bus, unit);
+        if (daemon->tree && unit)
+                daemon->hold = hold_new(daemon->bus, daemon->tree, daemon->options.tree, unit, &error);
+        if (error) {
                 g_critical("%s", error->message);
                 return -EIO;
         }
@@ -183,6 +192,7 @@ static int start(Daemon *daemon) {
 
 static void stop(Daemon *daemon) {
         sd_event_source_disable_unref(daemon->idle_timer);
+        hold_free(daemon->hold);
         tree_free(daemon->tree);
         authority_free(daemon->authority);
         edge_free(daemon->edge);
@@ -197,6 +207,7 @@ static void print_help(void) {
                "Serves %s on the system bus: sealed driver groups, and domain groups beneath them.\n\n"
                "  --tree PATH      the group that holds the drivers, below the cgroup2 mount (default: %s);\n"
                "                   made if missing and directly below the mount\n"
+               "  --unit NAME      the systemd unit that makes and holds that group\n"
                "  --idle SECONDS   exit when idle that long; 0 means never (default: %d)\n"
                "  --config FILE    read this instead of %s\n"
                "  --help           show this\n"
@@ -218,9 +229,10 @@ static bool parse_seconds(const char *text, uint64_t *ret_usec) {
 
 /* Returns a positive value to go on, else what main() returns, negative for failure. */
 static int parse_options(int argc, char **argv, Options *options) {
-        enum { OPTION_TREE = 1000, OPTION_IDLE, OPTION_CONFIG, OPTION_HELP, OPTION_VERSION };
+        enum { OPTION_TREE = 1000, OPTION_UNIT, OPTION_IDLE, OPTION_CONFIG, OPTION_HELP, OPTION_VERSION };
         static const struct option known[] = {
                 { "tree", required_argument, NULL, OPTION_TREE },
+                { "unit", required_argument, NULL, OPTION_UNIT },
                 { "idle", required_argument, NULL, OPTION_IDLE },
                 { "config", required_argument, NULL, OPTION_CONFIG },
                 { "help", no_argument, NULL, OPTION_HELP },
@@ -233,6 +245,9 @@ static int parse_options(int argc, char **argv, Options *options) {
                 switch (option) {
                 case OPTION_TREE:
                         options->tree = optarg;
+                        break;
+                case OPTION_UNIT:
+                        options->unit = optarg;
                         break;
                 case OPTION_IDLE:
                         if (!parse_seconds(optarg, &options->idle_usec))

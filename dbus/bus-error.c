@@ -5,6 +5,7 @@
 #define OWN(name) BUS_NAME ".Error." name
 
 static const char *const names[] = {
+        [CORDON_ERROR_NO_SUCH_TREE] = SD_BUS_ERROR_FAILED,
         [CORDON_ERROR_NO_SUCH_DRIVER] = OWN("NoSuchDriver"),
         [CORDON_ERROR_NO_SUCH_DOMAIN] = OWN("NoSuchDomain"),
         [CORDON_ERROR_ALREADY_EXISTS] = OWN("AlreadyExists"),

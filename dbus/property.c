@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "group-limit.h"
 
 /*
  * Getters. userdata is the Edge for the manager, else the Driver or Domain that edge.c found for the path. What the
@@ -63,7 +64,7 @@ static int append_limit_value(sd_bus_message *reply, const Limit *limit, const L
 /* A limit that this host does not have is shown as none. */
 static void read_limit(Group *group, const Limit *limit, LimitValue *ret_value) {
         *ret_value = (LimitValue) { .number = LIMIT_INFINITY };
-        group_read_limit(group, limit, ret_value, NULL);
+        group_read_limit_in_force(group, limit, ret_value, NULL);
 }
 
 static int append_limit(sd_bus_message *reply, Group *group, const Limit *limit) {

@@ -5,6 +5,7 @@
 
 #include "domain.h"
 #include "error.h"
+#include "group-limit.h"
 #include "name.h"
 #include "waiter.h"
 
@@ -341,6 +342,21 @@ static bool check_new_ceiling(Driver *driver, const GPtrArray *ceiling, GError *
         return true;
 }
 
+/* Tells of it. */
+static void limit_changed(Driver *driver, const Limit *limit) {
+        Tree *tree = driver->tree;
+        GHashTableIter domains;
+        Domain *domain;
+
+        tree->listener->driver_changed(driver, limit->name, tree->userdata);
+        if (limit->format != LIMIT_FORMAT_LIST)
+                return;
+        /* What the driver's set leaves of theirs is another now. */
+        g_hash_table_iter_init(&domains, driver->domains);
+        while (g_hash_table_iter_next(&domains, NULL, (void **) &domain))
+                tree->listener->domain_changed(domain, limit->name, tree->userdata);
+}
+
 bool driver_update(Driver *driver, const DriverSpec *spec, GError **error) {
         g_autoptr(GPtrArray) old_ceiling = g_ptr_array_ref(driver->ceiling);
         uint32_t old_max_domains = driver->max_domains;
@@ -369,8 +385,7 @@ bool driver_update(Driver *driver, const DriverSpec *spec, GError **error) {
         if (spec->max_domains > 0)
                 tree->listener->driver_changed(driver, "MaxDomains", tree->userdata);
         for (unsigned i = 0; i < spec->limits->len; i++)
-                tree->listener->driver_changed(driver, g_array_index(spec->limits, LimitSetting, i).limit->name,
-                                               tree->userdata);
+                limit_changed(driver, g_array_index(spec->limits, LimitSetting, i).limit);
         return true;
 }
 

@@ -8,6 +8,7 @@
  * names the thing at fault, the value given and what is allowed.
  */
 typedef enum CordonError {
+        CORDON_ERROR_NO_SUCH_TREE, /* before anything is served */
         CORDON_ERROR_NO_SUCH_DRIVER,
         CORDON_ERROR_NO_SUCH_DOMAIN,
         CORDON_ERROR_ALREADY_EXISTS,

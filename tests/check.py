@@ -10,6 +10,8 @@ import xml.etree.ElementTree
 TOP = pathlib.Path(__file__).resolve().parent.parent
 EXPECTED_SKIPS = TOP / "tests/expected-skips"
 RELEASES = "bookworm", "trixie"
+# What the tests in a virtual machine need beside themselves: helpers, and a daemon of another version.
+VM_FILES = "build/tests/hostile/attack", "build/tests/kernel/opener", "build-upgrade/daemon/cordond"
 
 
 class Tally:
@@ -71,9 +73,11 @@ def run_pytest(tally, suite, directory, prefix):
 
 def run_vm(tally, release):
     """The same runner, inside a virtual machine; the report comes back on standard output behind a mark."""
-    command = ("/usr/bin/python3 -m pytest -q -p no:cacheprovider --junitxml report.xml tests/vm; status=$?; "
-               "echo; echo ==REPORT==; cat report.xml; exit $status")
-    done = subprocess.run([TOP / "tests/vm/boot", "--release", release, "--timeout", "900", "--copy", TOP / "tests",
+    command = ("CORDON_VM=1 /usr/bin/python3 -m pytest -q -p no:cacheprovider --junitxml report.xml tests/vm "
+               "tests/hostile; status=$?; echo; echo ==REPORT==; cat report.xml; exit $status")
+    copies = TOP / "tests", *(TOP / file for file in VM_FILES)
+    done = subprocess.run([TOP / "tests/vm/boot", "--release", release, "--timeout", "1800",
+                           *(argument for file in copies for argument in ("--copy", file)),
                            "--", "sh", "-c", command], stdout=subprocess.PIPE, text=True)
     output, _, report = done.stdout.partition("==REPORT==\n")
     print(output, flush=True)
@@ -116,14 +120,22 @@ def kind_sanitizers(tally):
     run_pytest(tally, "kernel", "build-asan", "kernel-asan")
 
 
+def kind_hostile(tally):
+    say("hostile")
+    build("build")
+    run_pytest(tally, "hostile", "build", "hostile")
+
+
 def kind_vm(tally):
     build("build")
+    build("build-upgrade", "-Dbpf_args=-mcpu=v3", "-Dtests=false")
     for release in RELEASES:
         say(f"vm: {release}")
         run_vm(tally, release)
 
 
-KINDS = {"unit": kind_unit, "bus": kind_bus, "kernel": kind_kernel, "sanitizers": kind_sanitizers, "vm": kind_vm}
+KINDS = {"unit": kind_unit, "bus": kind_bus, "kernel": kind_kernel, "hostile": kind_hostile,
+         "sanitizers": kind_sanitizers, "vm": kind_vm}
 
 
 def main():

@@ -1,0 +1,51 @@
+"""The attempts are real: without the guard root gets out of a domain by many of them."""
+import contextlib
+
+import pytest
+
+import conftest
+import hostile
+
+# What succeeds on both releases without the guard, and how many at least do in all.
+KNOWN = {"procs-root", "procs-driver", "procs-sibling", "clone-into-root", "limit-pids-max", "make-in-driver",
+         "xattr-devices", "bpf-program-by-id", "bpf-map-by-id", "bpf-detach-driver-descriptor",
+         "outside-pidfd-descriptor", "outside-ptrace-seize", "outside-namespace-mount", "kernel-module-file",
+         "kernel-core-pattern", "v1-mount-devices", "v1-release-agent", "v2-mount-procs", "v2-handle-root",
+         "uring-group"}
+AT_LEAST = 80
+
+
+
+@pytest.fixture
+def unguarded():
+    with contextlib.closing(hostile.System()) as system:
+        system.configure("off")
+        yield system
+        system.configure("auto")
+
+
+def test_without_the_guard(unguarded, capsys):
+    field = attacker = None
+    succeeded = set()
+    for name in hostile.attempts("vm"):
+        if not field:
+            field = hostile.Field(unguarded)
+            attacker, before = hostile.Attacker(field), field.state()
+        stage, answer, device, pid = attacker.attempt(name)
+        conftest.answers["root without the guard"][answer] += 1
+        gained = answer == "0" or device == "0" or not attacker.is_inside(pid) or field.state() != before
+        attacker.end_attempt()
+        if gained:
+            succeeded.add(name)
+            attacker.close()
+            field.close()
+            field = None
+    if field:
+        attacker.close()
+        field.close()
+    with capsys.disabled():
+        print(f"\nwithout the guard {len(succeeded)} succeed: {' '.join(sorted(succeeded))}")
+    assert KNOWN <= succeeded
+    assert len(succeeded) >= AT_LEAST
+    # The seal alone holds against these.
+    assert not succeeded & set(hostile.attempts("anywhere"))

@@ -1,0 +1,221 @@
+"""Every limit in the kernel's files: at creation and on what exists, of domains and of drivers, read back."""
+import pathlib
+import subprocess
+
+import pytest
+
+from cordon import ERROR, INFINITY, BusError
+from machine import Driver, refused
+
+MIB = 1 << 20
+
+
+def io_max(**limits):
+    return "254:0 " + " ".join(f"{key}={limits.get(key, 'max')}" for key in ("rbps", "wbps", "riops", "wiops"))
+
+
+# Name, file, and two values with what the file then holds. The second value also shows how a limit is taken away.
+VDA = "/dev/vda"
+LIMITS = [
+    ("CPUWeight", "cpu.weight", (250, "250"), (100, "100")),
+    ("CPUQuotaPerSecUSec", "cpu.max", (1500000, "150000 100000"), (INFINITY, "max 100000")),
+    ("CPUQuotaPeriodUSec", "cpu.max", (50000, "max 50000"), (100000, "max 100000")),
+    ("CPUBurstUSec", "cpu.max.burst", (10000, "10000"), (0, "0")),
+    ("AllowedCPUs", "cpuset.cpus", ("1", "1"), ("0-1", "0-1")),
+    ("AllowedMemoryNodes", "cpuset.mems", ("0", "0"), ("", "")),
+    ("MemoryMin", "memory.min", (MIB, str(MIB)), (0, "0")),
+    ("MemoryLow", "memory.low", (MIB, str(MIB)), (INFINITY, "max")),
+    ("MemoryHigh", "memory.high", (64 * MIB, str(64 * MIB)), (INFINITY, "max")),
+    ("MemoryMax", "memory.max", (64 * MIB, str(64 * MIB)), (INFINITY, "max")),
+    ("MemorySwapMax", "memory.swap.max", (0, "0"), (INFINITY, "max")),
+    ("MemoryZSwapMax", "memory.zswap.max", (MIB, str(MIB)), (INFINITY, "max")),
+    ("MemoryOOMGroup", "memory.oom.group", (True, "1"), (False, "0")),
+    ("TasksMax", "pids.max", (25, "25"), (INFINITY, "max")),
+    ("IOWeight", "io.weight", (200, "default 200"), (100, "default 100")),
+    ("IODeviceWeight", "io.weight", ([(VDA, 300)], "default 100\n254:0 300"), ([], "default 100")),
+    ("IOReadBandwidthMax", "io.max", ([(VDA, MIB)], io_max(rbps=MIB)), ([], "")),
+    ("IOWriteBandwidthMax", "io.max", ([(VDA, MIB)], io_max(wbps=MIB)), ([], "")),
+    ("IOReadIOPSMax", "io.max", ([(VDA, 500)], io_max(riops=500)), ([], "")),
+    ("IOWriteIOPSMax", "io.max", ([(VDA, 500)], io_max(wiops=500)), ([], "")),
+    ("IODeviceLatencyTargetUSec", "io.latency", ([(VDA, 5000)], "254:0 target=5000"), ([], "")),
+    ("MaxDescendants", "cgroup.max.descendants", (5, "5"), (INFINITY, "max")),
+    ("MaxDepth", "cgroup.max.depth", (3, "3"), (INFINITY, "max")),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def weights():
+    """Weights of single devices need the kernel's cost model (cgroup-v2.rst, "IO"), which the administrator turns on."""
+    switch = pathlib.Path("/sys/fs/cgroup/io.cost.qos")
+    switch.write_text("254:0 enable=1")
+    yield
+    switch.write_text("254:0 enable=0")
+
+
+@pytest.fixture(params=["domain", "driver"])
+def group(request, driver):
+    return driver.domain() if request.param == "domain" else driver
+
+
+def shown(value):
+    """As the property shows a value: the device as the kernel calls it."""
+    return [("254:0", number) for _, number in value] if isinstance(value, list) else value
+
+
+def test_the_table_is_whole(driver):
+    """Every property of a driver that a domain also has is either here or a figure."""
+    import test_usage
+    names = set(driver.get_all()) & set(driver.domain().get_all()) - {"Name", "ControlGroup", "Owner"}
+    assert names == {name for name, *_ in LIMITS} | set(test_usage.FIGURES) | {"HugetlbMax"}
+
+
+NAMES = [row[0] for row in LIMITS]
+
+
+@pytest.mark.parametrize("name, file, first, second", LIMITS, ids=NAMES)
+def test_on_what_exists(group, signals, name, file, first, second):
+    if group.file(file) is None:  # not of every kernel
+        with refused("ControllerUnavailable", name, file):
+            group.set(**{name: first[0]})
+        assert group.get(name) in (INFINITY, [])
+        return
+    for value, text in first, second, first, second:
+        group.set(**{name: value})
+        assert (group.file(file), group.get(name)) == (text, shown(value))
+        signals.wait_property(group.path, name, shown(value))
+
+
+@pytest.mark.parametrize("name, file, value, text", [(*row[:2], *row[2]) for row in LIMITS], ids=NAMES)
+def test_at_creation(driver, name, file, value, text):
+    if driver.file(file) is None:
+        with refused("ControllerUnavailable", name, file):
+            driver.domain(**{name: value})
+        return
+    domain = driver.domain(**{name: value})
+    assert (domain.file(file), domain.get(name)) == (text, shown(value))
+
+
+def test_huge_pages_are_not_handed_over(driver, group):
+    with refused("ControllerUnavailable", "HugetlbMax", '"hugetlb" is not handed over', "available: cpuset cpu io"):
+        group.set(HugetlbMax=[("2MB", 4 * MIB)])
+    with refused("ControllerUnavailable", "HugetlbMax"):
+        driver.domain(HugetlbMax=[("2MB", 4 * MIB)])
+    assert group.get("HugetlbMax") == []
+
+
+# ---- what the kernel makes of a value ----
+
+@pytest.mark.parametrize("name, given, held", [
+    ("MemoryMax", 10 * MIB + 1, 10 * MIB),
+    ("MemoryHigh", 10 * MIB + 4097, 10 * MIB + 4096),
+    ("AllowedCPUs", "1,0", "0-1"),
+    ("CPUQuotaPerSecUSec", 333333, 333330),  # 33333 µs in 100 ms
+])
+def test_a_property_shows_what_holds(driver, name, given, held):
+    domain = driver.domain(**{name: given})
+    assert domain.get(name) == held
+    domain.set(**{name: given})
+    assert domain.get(name) == held
+
+
+def test_a_set_of_processors_shrinks_with_the_drivers(driver, signals):
+    domain = driver.domain(AllowedCPUs="0-1")
+    for given, held in ("1", "1"), ("0", "0"), ("", "0-1"):
+        driver.set(AllowedCPUs=given)
+        assert (domain.file("cpuset.cpus.effective"), domain.get("AllowedCPUs")) == (held, held)
+        signals.wait_property(domain.path, "AllowedCPUs", held)
+    assert domain.file("cpuset.cpus") == "0-1"
+
+
+def test_a_quota_keeps_its_period(driver):
+    domain = driver.domain(CPUQuotaPerSecUSec=500000, CPUQuotaPeriodUSec=20000)
+    assert domain.file("cpu.max") == "10000 20000"
+    domain.set(CPUQuotaPeriodUSec=100000)
+    assert domain.file("cpu.max") == "50000 100000"
+    domain.set(CPUQuotaPerSecUSec=100000)
+    assert domain.file("cpu.max") == "10000 100000"
+
+
+# ---- several at once ----
+
+def files(group):
+    return {file: group.file(file) for _, file, *_ in LIMITS}
+
+
+@pytest.fixture
+def everything(driver):
+    """Every limit that this kernel has, each with two values."""
+    rows = [row for row in LIMITS if driver.file(row[1]) is not None]
+    return {row[0]: row[2][0] for row in rows}, {row[0]: row[3][0] for row in rows}
+
+
+def test_a_driver_with_everything(bus, everything):
+    driver = Driver(bus, **everything[0])
+    try:
+        assert {name: driver.get(name) for name in everything[0]} == {
+            name: shown(value) for name, value in everything[0].items()}
+    finally:
+        driver.remove()
+
+
+@pytest.mark.parametrize("bad, error", [
+    ({"HugetlbMax": [("2MB", 1)]}, "ControllerUnavailable"),
+    ({"AllowedCPUs": "0,77"}, "KernelRefused"),
+    ({"AllowedMemoryNodes": "9"}, "KernelRefused"),
+])
+def test_all_or_nothing(driver, everything, signals, bad, error):
+    domain = driver.domain(**everything[0])
+    before = files(domain)
+    signals.take()
+    with refused(error, next(iter(bad))):
+        domain.set(**{**everything[1], **bad})
+    assert files(domain) == before
+    assert [signal for signal in signals.take() if signal[1] == "PropertiesChanged"] == []
+
+
+def test_a_refused_creation_leaves_nothing(driver, everything):
+    with refused("ControllerUnavailable"):
+        driver.domain("whole", **everything[0], HugetlbMax=[("2MB", 1)])
+    assert not (driver.directory / "whole").exists()
+    assert driver.get("NDomains") == 0
+
+
+# ---- block devices ----
+
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory):
+    """A loop device with a partition; the numbers of both."""
+    image = tmp_path_factory.mktemp("disk") / "image"
+    partition = bytes([0, 0, 2, 0, 0x83, 0, 2, 0]) + (8).to_bytes(4, "little") + (64).to_bytes(4, "little")
+    image.write_bytes((bytes(446) + partition + bytes(48) + b"\x55\xaa").ljust(MIB, b"\0"))
+    node = subprocess.run(["losetup", "--find", "--show", "--partscan", image], stdout=subprocess.PIPE, check=True,
+                          text=True).stdout.strip()
+    yield node
+    subprocess.run(["losetup", "--detach", node], check=True)
+
+
+@pytest.mark.parametrize("suffix", ["", "p1"])
+def test_a_partition_is_limited_at_its_disk(driver, disk, suffix):
+    number = pathlib.Path(f"/sys/block/{pathlib.Path(disk).name}/dev").read_text().strip()
+    domain = driver.domain(IOReadIOPSMax=[(disk + suffix, 100)])
+    assert domain.get("IOReadIOPSMax") == [(number, 100)]
+    assert domain.file("io.max") == f"{number} rbps=max wbps=max riops=100 wiops=max"
+
+
+def test_devices_come_and_go(driver, disk):
+    loop = pathlib.Path(f"/sys/block/{pathlib.Path(disk).name}/dev").read_text().strip()
+    domain = driver.domain(IOReadBandwidthMax=[(VDA, MIB), (loop, 2 * MIB)], IOWriteIOPSMax=[("254:0", 7)])
+    assert sorted(domain.file("io.max").splitlines()) == [
+        io_max(rbps=MIB, wiops=7), f"{loop} rbps={2 * MIB} wbps=max riops=max wiops=max"]
+    domain.set(IOReadBandwidthMax=[(disk, 3 * MIB)])
+    assert sorted(domain.file("io.max").splitlines()) == [
+        io_max(wiops=7), f"{loop} rbps={3 * MIB} wbps=max riops=max wiops=max"]
+    domain.set(IOReadBandwidthMax=[], IOWriteIOPSMax=[(VDA, INFINITY)])
+    assert domain.file("io.max") == ""
+
+
+@pytest.mark.parametrize("device", ["/dev/null", "/dev/nothing", "254:99", "vda", "/dev/../dev/vda/"])
+def test_what_is_no_disk_is_named(driver, device):
+    with pytest.raises(BusError) as caught:
+        driver.domain(IOReadIOPSMax=[(device, 1)])
+    assert caught.value.name == ERROR + "InvalidProperty" and device in caught.value.message
