@@ -89,7 +89,10 @@ static __always_inline int may_write_at_top(struct inode *inode) {
         return equals(name, "cgroup.procs") || equals(name, "cgroup.threads") || equals(name, "cgroup.subtree_control");
 }
 
-/* Programs that the kernel would start outside of every domain: usermode helpers (kernel/umh.c and its callers). */
+/*
+ * Programs that the kernel would start outside of every domain: usermode helpers (kernel/umh.c and its callers). And the
+ * number of the next process, with which one outside could be made to look like a caller on the bus that has ended.
+ */
 static __always_inline int may_write_sysctl(struct inode *inode) {
         struct proc_inode *proc = (void *) inode - bpf_core_field_offset(struct proc_inode, vfs_inode);
         const char *pointer = BPF_CORE_READ(proc, sysctl_entry, procname);
@@ -100,7 +103,7 @@ static __always_inline int may_write_sysctl(struct inode *inode) {
         if (bpf_probe_read_kernel_str(name, sizeof(name), pointer) < 0)
                 return DENY;
         return !equals(name, "core_pattern") && !equals(name, "modprobe") && !equals(name, "hotplug") &&
-               !equals(name, "poweroff_cmd") && !equals(name, "hb_ctl_path");
+               !equals(name, "poweroff_cmd") && !equals(name, "hb_ctl_path") && !equals(name, "ns_last_pid");
 }
 
 static __always_inline int may_write_sysfs(struct inode *inode) {

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mount.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -161,6 +162,7 @@ static int open_by_handle(const char *device, const char *unused) {
 }
 
 static int open_as_nobody(const char *device, const char *unused) {
+        at("become another user");
         if (setgid(65534) < 0 || setuid(65534) < 0)
                 return -errno;
         return try_open(device, O_RDWR);
@@ -250,7 +252,18 @@ static int pass_descriptor(const char *device, const char *as_path) {
 
 static int mount_disk(const char *disk, const char *type) {
         at("mount %s as %s", disk, type);
-        return answer_of(mount(disk, MNT, type, MS_RDONLY, NULL));
+        return answer_of(mount(disk, MNT, type, 0, NULL));
+}
+
+/* By the mount API of 5.2, for the kernel asks in other places there. */
+static int fsmount_disk(const char *disk, const char *type) {
+        int context = (int) syscall(SYS_fsopen, type, 0);
+
+        at("fsopen, fsconfig, fsmount %s as %s", disk, type);
+        if (context < 0 || syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "source", disk, 0) < 0 ||
+            syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+                return -errno;
+        return answer_of(syscall(SYS_fsmount, context, 0, 0));
 }
 
 static int swap_on(const char *disk, const char *unused) {
@@ -318,6 +331,7 @@ const struct attempt device_attempts[] = {
         { "descriptor-passed-path", ANYWHERE, pass_descriptor, "{device}", "O_PATH" },
         { "block-mount", VM, mount_disk, "{disk}", "ext4" },
         { "block-mount-again", VM, mount_disk, "{rootdisk}", "ext4" },
+        { "block-fsmount-again", VM, fsmount_disk, "{rootdisk}", "ext4" },
         { "block-mount-raw", VM, mount_disk, "{disk}", "iso9660" },
         { "block-open", VM, open_device, "{disk}", "0" },
         { "block-swapon", VM, swap_on, "{disk}" },

@@ -225,6 +225,7 @@ const struct attempt task_attempts[] = {
         { "kernel-modprobe", VM, open_for_writing, "/proc/sys/kernel/modprobe" },
         { "kernel-poweroff", VM, open_for_writing, "/proc/sys/kernel/poweroff_cmd" },
         { "kernel-hotplug", VM, open_for_writing, "/proc/sys/kernel/hotplug" },
+        { "kernel-last-pid", VM, open_for_writing, "/proc/sys/kernel/ns_last_pid" },
         { "kernel-uevent-helper", VM, open_for_writing, "/sys/kernel/uevent_helper" },
         { "kernel-uevent-helper-fresh", VM, write_on, "sysfs", "kernel/uevent_helper" },
         { "kernel-binary-format", VM, register_format },

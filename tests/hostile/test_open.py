@@ -23,6 +23,7 @@ def options(mount):
 
 def test_open_mounting_changes_the_options_of_the_hierarchy(field):
     """In the host's cgroup namespace a fresh mount of cgroup2 sets the flags of the only hierarchy there is."""
+    subprocess.run(["mount", "-o", "remount,nsdelegate", field.root], check=True)
     before = options(field.root)
     try:
         assert field.witness.run("unshare", "--mount", "mount", "-t", "cgroup2", "none", "/mnt") == [0, ""]

@@ -11,6 +11,7 @@ import cordon
 import hostile
 
 ALICE = 1000
+LIMIT = "'TasksMax': <uint64 300>"
 CONTAINER = pathlib.Path("/run/cordon-container")
 
 
@@ -28,8 +29,8 @@ def tenant(bus):
     """A probe of any user in a domain; it knows the domain's directory."""
     made = []
 
-    def make(properties="", uid=0):
-        bus.create_domain("tenants", "t", f"{{'TasksMax': <uint64 300>, {properties}}}")
+    def make(properties=None, uid=0):
+        bus.create_domain("tenants", "t", f"{{{', '.join(filter(None, (LIMIT, properties)))}}}")
         probe = cordon.Probe(uid)
         bus.attach("tenants", "t", probe.pid)
         group = bus.get(cordon.domain_path("tenants", "t"), cordon.DOMAIN, "ControlGroup")
@@ -87,6 +88,16 @@ def rootfs():
     subprocess.run(["rm", "-rf", CONTAINER], check=True)
 
 
+def run_payload(probe, namespaces, *command):
+    """As container managers lay it out: they are in one group, and what they run in another, which is its root."""
+    assert probe.enter(f"{probe.top}/supervisor") == 0
+    assert probe.write(f"{probe.top}/cgroup.subtree_control", "+pids") == 0
+    assert probe.run("mkdir", f"{probe.top}/payload") == [0, ""]
+    return probe.run("timeout", "120", "unshare", "--fork", *namespaces, "sh", "-c",
+                     'echo 0 > "$1/payload/cgroup.procs" && shift && exec unshare --cgroup "$@"', "sh", probe.top,
+                     *command)
+
+
 # As a container manager does it that gives the tenant namespaces but no user namespace.
 ENTER = """
 set -e
@@ -130,9 +141,8 @@ def test_systemd_as_the_first_process_of_a_container(tenant, rootfs):
     (units / "cordon-inside.target").write_text(INSIDE_TARGET)
     (units / "cordon-inside.service").write_text(INSIDE_SERVICE)
     probe = tenant("'DeviceAllow': <[('@pseudo', 'rwm')]>")
-    _, output = probe.run("timeout", "120", "unshare", "--cgroup", "--mount", "--pid", "--fork", "--uts", "--ipc", "sh",
-                          "-c", ENTER, "sh", str(rootfs))
-    result = (rootfs / "result")
+    _, output = run_payload(probe, ["--mount", "--pid", "--uts", "--ipc"], "sh", "-c", ENTER, "sh", str(rootfs))
+    result = rootfs / "result"
     assert result.exists(), output
     assert result.read_text().splitlines() == ["0::/system.slice/cordon-inside.service", "7", "null", "no zero"], output
 
@@ -172,6 +182,6 @@ def test_a_container_engine_beneath_the_domain(tenant, rootfs):
     (bundle / "config.json").write_text(json.dumps(crun_configuration(rootfs)))
     probe = tenant("'DeviceAllow': <[('@pseudo', 'rwm'), ('/dev/kmsg', 'rw')]>")
     assert os.path.exists("/dev/kmsg") and probe.open("/dev/kmsg", "r") == 0
-    status, output = probe.run("timeout", "120", "unshare", "--cgroup", "--mount", "sh", "-c", CRUN, "sh", str(bundle))
+    status, output = run_payload(probe, ["--mount"], "sh", "-c", CRUN, "sh", str(bundle))
     assert output.splitlines() == ["0::/", "20", "null", "no fuse", "no kmsg"]
     assert status == 0
