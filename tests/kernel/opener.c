@@ -115,7 +115,7 @@ int main(int argc, char **argv) {
                 fprintf(stderr, "Usage: opener steady|moving PERMITTED FORBIDDEN CHANGING…\n");
                 return 2;
         }
-        alarm(120); /* whatever became of the test */
+        alarm(900); /* whatever became of the test */
         for (;;) {
                 bool asked = poll(&input, 1, 0) > 0;
 
