@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "group-limit.h"
 
 /*
  * Getters. userdata is the Edge for the manager, else the Driver or Domain that edge.c found for the path. What the

@@ -1,16 +1,16 @@
 #include "block.h"
 
 #include <stdbool.h>
-#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "device.h"
 #include "error.h"
 
 static bool find_device(const char *what, dev_t *ret_device) {
-        unsigned major_number, minor_number;
+        g_autofree char *text = g_strconcat("b:", what, NULL);
+        struct seal_device device;
         struct stat st;
-        int end = 0;
 
         if (g_str_has_prefix(what, "/dev/")) {
                 if (stat(what, &st) < 0 || !S_ISBLK(st.st_mode))
@@ -18,10 +18,9 @@ static bool find_device(const char *what, dev_t *ret_device) {
                 *ret_device = st.st_rdev;
                 return true;
         }
-        if (!g_ascii_isdigit(what[0]) || sscanf(what, "%u:%u%n", &major_number, &minor_number, &end) != 2 ||
-            what[end] != '\0')
+        if (!device_numbers_parse(text, &device) || device.major == SEAL_ANY || device.minor == SEAL_ANY)
                 return false;
-        *ret_device = makedev(major_number, minor_number);
+        *ret_device = makedev(device.major, device.minor);
         return true;
 }
 

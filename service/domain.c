@@ -10,6 +10,7 @@
 
 #include "driver.h"
 #include "error.h"
+#include "group-limit.h"
 #include "waiter.h"
 
 #define KIND "domain"

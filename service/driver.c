@@ -5,6 +5,7 @@
 
 #include "domain.h"
 #include "error.h"
+#include "group-limit.h"
 #include "name.h"
 #include "waiter.h"
 

@@ -5,8 +5,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "limit.h"
-#include "usage.h"
 
 /*
  * One control group: the only module that touches cgroup files. Every access goes beneath the directory descriptor of
@@ -46,17 +44,6 @@ const char *group_hierarchy(void);    /* unified, hybrid or legacy, from the mou
 GStrv group_controllers(Group *group, GError **error);
 /* Hands all of them over to the groups below. */
 bool group_enable_controllers(Group *group, GError **error);
-
-/* CONTROLLER_UNAVAILABLE where the host has no such file. */
-bool group_read_limit(Group *group, const Limit *limit, LimitValue *ret_value, GError **error);
-/* The same, but of a set of processors or memory nodes what the parents leave of it. */
-bool group_read_limit_in_force(Group *group, const Limit *limit, LimitValue *ret_value, GError **error);
-/* All of `settings` (LimitSetting), or none: what was written before one is refused is put back. */
-bool group_write_limits(Group *group, const GArray *settings, GError **error);
-
-/* False where this host does not have the figure. */
-bool group_read_usage(Group *group, const Usage *usage, UsageValue *ret_value);
-bool group_read_oom_kills(Group *group, uint64_t *ret_count);
 
 bool group_read_events(Group *group, bool *ret_populated, bool *ret_frozen, GError **error);
 bool group_attach(Group *group, pid_t pid, GError **error);

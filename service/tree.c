@@ -43,6 +43,7 @@ static void free_driver(void *driver) {
 }
 
 /* Our errors say what failed; the verifier's log is for G_MESSAGES_DEBUG=cordon. */
+G_GNUC_PRINTF(2, 0)
 static int log_libbpf(enum libbpf_print_level level, const char *format, va_list arguments) {
         if (level != LIBBPF_DEBUG)
                 g_logv(G_LOG_DOMAIN, G_LOG_LEVEL_DEBUG, format, arguments);

@@ -1,5 +1,6 @@
 """Runs the tests of the kinds named (default: all), and counts. Called by ./check, which installs what is needed."""
 import argparse
+import concurrent.futures
 import os
 import pathlib
 import subprocess
@@ -10,6 +11,8 @@ import xml.etree.ElementTree
 TOP = pathlib.Path(__file__).resolve().parent.parent
 EXPECTED_SKIPS = TOP / "tests/expected-skips"
 RELEASES = "bookworm", "trixie"
+# What the tests in a virtual machine need beside themselves: helpers, and a daemon of another version.
+VM_FILES = "README.md", "tools", "build/tests/hostile/attack", "build/tests/kernel/opener", "build-upgrade/daemon/cordond"
 
 
 class Tally:
@@ -69,20 +72,27 @@ def run_pytest(tally, suite, directory, prefix):
             tally.add(f"{prefix}: pytest ended with {status}", "failed")
 
 
-def run_vm(tally, release):
-    """The same runner, inside a virtual machine; the report comes back on standard output behind a mark."""
-    command = ("/usr/bin/python3 -m pytest -q -p no:cacheprovider --junitxml report.xml tests/vm; status=$?; "
-               "echo; echo ==REPORT==; cat report.xml; exit $status")
-    done = subprocess.run([TOP / "tests/vm/boot", "--release", release, "--timeout", "900", "--copy", TOP / "tests",
+def run_vm(release):
+    """The same runner, inside a virtual machine. Returns its status, output and report, which comes behind a mark."""
+    command = ("CORDON_VM=1 /usr/bin/python3 -m pytest -q -p no:cacheprovider --junitxml report.xml tests/vm "
+               "tests/hostile; status=$?; echo; echo ==REPORT==; cat report.xml; exit $status")
+    copies = TOP / "tests", *(TOP / file for file in VM_FILES)
+    done = subprocess.run([TOP / "tests/vm/boot", "--release", release, "--timeout", "1500",
+                           *(argument for file in copies for argument in ("--copy", file)),
                            "--", "sh", "-c", command], stdout=subprocess.PIPE, text=True)
     output, _, report = done.stdout.partition("==REPORT==\n")
+    return done.returncode, output, report
+
+
+def count_vm(tally, release, status, output, report):
+    say(f"vm: {release}")
     print(output, flush=True)
     with tempfile.NamedTemporaryFile("w", suffix=".xml") as file:
         file.write(report)
         file.flush()
         before = len(tally.failed)
-        if not read_junit(tally, file.name, f"vm-{release}") or (done.returncode and len(tally.failed) == before):
-            tally.add(f"vm-{release}: ended with {done.returncode}", "failed")
+        if not read_junit(tally, file.name, f"vm-{release}") or (status and len(tally.failed) == before):
+            tally.add(f"vm-{release}: ended with {status}", "failed")
 
 
 def kind_unit(tally):
@@ -116,14 +126,23 @@ def kind_sanitizers(tally):
     run_pytest(tally, "kernel", "build-asan", "kernel-asan")
 
 
+def kind_hostile(tally):
+    say("hostile")
+    build("build")
+    run_pytest(tally, "hostile", "build", "hostile")
+
+
 def kind_vm(tally):
     build("build")
-    for release in RELEASES:
-        say(f"vm: {release}")
-        run_vm(tally, release)
+    build("build-upgrade", "-Dbpf_args=-mcpu=v3", "-Dtests=false")
+    say("vm: " + ", ".join(RELEASES))
+    with concurrent.futures.ThreadPoolExecutor() as pool:  # emulated processors wait a lot for one another
+        for release, result in zip(RELEASES, pool.map(run_vm, RELEASES)):
+            count_vm(tally, release, *result)
 
 
-KINDS = {"unit": kind_unit, "bus": kind_bus, "kernel": kind_kernel, "sanitizers": kind_sanitizers, "vm": kind_vm}
+KINDS = {"unit": kind_unit, "bus": kind_bus, "kernel": kind_kernel, "hostile": kind_hostile,
+         "sanitizers": kind_sanitizers, "vm": kind_vm}
 
 
 def main():

@@ -10,6 +10,7 @@ import pathlib
 import subprocess
 import sys
 import threading
+import xml.etree.ElementTree as ElementTree
 
 import gi
 
@@ -26,6 +27,29 @@ ACCESS_DENIED = "org.freedesktop.DBus.Error.AccessDenied"
 INTERACTIVE = "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired"
 INFINITY = 18446744073709551615
 ANY = 4294967295
+
+
+def published(interface):
+    """A published interface, as XML."""
+    return ElementTree.parse(TOP / f"dbus/{interface}.xml").getroot().find("interface")
+
+
+def published_properties(interface, emits=None):
+    """{name: type}; those only of which changes are told so: "true", "invalidates", "const" or "false"."""
+    def told(each):
+        annotation = each.find("annotation[@name='org.freedesktop.DBus.Property.EmitsChangedSignal']")
+        return "true" if annotation is None else annotation.get("value")
+    return {each.get("name"): each.get("type") for each in published(interface).findall("property")
+            if emits in (None, told(each))}
+
+
+# What changes by itself.
+FIGURES = {*published_properties(DRIVER, "false"), *published_properties(DOMAIN, "false")} - {"Sealed"}
+
+
+def steady(values):
+    """Properties, without those that change by themselves."""
+    return {name: value for name, value in values.items() if name not in FIGURES}
 
 
 class BusError(Exception):
@@ -64,8 +88,12 @@ class Client:
         with contextlib.suppress(GLib.Error):
             self.connection.close_sync(None)
 
-    def call(self, path, interface, member, arguments="()", *, interactive=False, timeout=30, fds=None, name=None):
-        """Returns the reply as a tuple of Python values. `fds` are referred to as `handle 0`, `handle 1`…"""
+    def call(self, *arguments, **options):
+        """Returns the reply as a tuple of Python values."""
+        return self.ask(*arguments, **options).unpack()
+
+    def ask(self, path, interface, member, arguments="()", *, interactive=False, timeout=30, fds=None, name=None):
+        """Returns the reply, a GLib.Variant. `fds` are referred to as `handle 0`, `handle 1`…"""
         flags = Gio.DBusCallFlags.ALLOW_INTERACTIVE_AUTHORIZATION if interactive else Gio.DBusCallFlags.NONE
         value = GLib.Variant.parse(None, arguments, None, None) if isinstance(arguments, str) else arguments
         descriptors = Gio.UnixFDList.new_from_array([os.dup(fd) for fd in fds]) if fds else None
@@ -74,13 +102,19 @@ class Client:
                 name or self.name, path, interface, member, value, None, flags, timeout * 1000, descriptors, None)
         except GLib.Error as error:
             raise to_bus_error(error) from None
-        return reply.unpack()
+        return reply
 
     def get(self, path, interface, name):
         return self.call(path, PROPERTIES, "Get", f"({interface!r}, {name!r})")[0]
 
     def get_all(self, path, interface):
         return self.call(path, PROPERTIES, "GetAll", f"({interface!r},)")[0]
+
+    def managed(self):
+        """All objects with their properties, without what changes by itself."""
+        objects = self.call(ROOT, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects")[0]
+        return {path: {interface: steady(values) for interface, values in interfaces.items()}
+                for path, interfaces in objects.items()}
 
     # The calls that nearly every test makes.
     def create_driver(self, name, properties="@a{sv} {}", **options):
@@ -146,6 +180,11 @@ class Signals:
             pass
         taken, self.seen = self.seen, []
         return taken
+
+    def take_all(self):
+        """Also what the service tells behind the last answer that the client had: NDomains."""
+        self.client.get(ROOT, MANAGER, "NDomains")
+        return self.take()
 
     def wait(self, matches):
         """The first signal for which matches(path, member, arguments) holds; it and those before it are gone then."""
@@ -224,7 +263,7 @@ class UserClient:
 
     create_driver, create_domain = Client.create_driver, Client.create_domain
     remove_domain, remove_driver, attach = Client.remove_domain, Client.remove_driver, Client.attach
-    get, get_all, list_domains = Client.get, Client.get_all, Client.list_domains
+    get, get_all, list_domains, managed = Client.get, Client.get_all, Client.list_domains, Client.managed
 
     def close(self):
         """Leaves the bus, as a client that is killed does."""
@@ -314,6 +353,15 @@ def cgroup2_mount():
         if fields[fields.index("-") + 1] == "cgroup2":
             return pathlib.Path(fields[4])
     raise RuntimeError("no cgroup2 file system is mounted")
+
+
+def block_device():
+    """The path and MAJOR:MINOR of a whole disk, of any kind."""
+    for entry in pathlib.Path("/sys/block").iterdir():
+        node = pathlib.Path("/dev") / entry.name
+        if node.is_block_device():
+            return str(node), (entry / "dev").read_text().strip()
+    raise RuntimeError("this host has no block device")
 
 
 class Probe:

@@ -1,4 +1,5 @@
 """The process behind cordon.Probe: reads requests, one JSON list a line, and answers with what the kernel said."""
+import collections
 import errno
 import json
 import os
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 MODES = {"r": os.O_RDONLY, "w": os.O_WRONLY, "rw": os.O_RDWR}
 TYPES = {"c": stat.S_IFCHR, "b": stat.S_IFBLK}
@@ -21,6 +23,12 @@ def answer_of(call, *arguments):
 
 def op_open(path, mode):
     os.close(os.open(path, MODES[mode] | os.O_NONBLOCK | os.O_NOCTTY))
+
+
+def op_open_often(path, mode, times):
+    """How often each answer came."""
+    answers = collections.Counter(answer_of(op_open, path, mode) for _ in range(times))
+    return dict(answers)
 
 
 def op_mknod(kind, major, minor):
@@ -120,6 +128,13 @@ def op_fork_bomb(most):
     for pid in children:
         os.waitpid(pid, 0)
     return len(children)
+
+
+def op_spin(seconds):
+    """Uses so much time of a processor."""
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
 
 
 def op_seteuid(uid):

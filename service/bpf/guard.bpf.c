@@ -89,7 +89,10 @@ static __always_inline int may_write_at_top(struct inode *inode) {
         return equals(name, "cgroup.procs") || equals(name, "cgroup.threads") || equals(name, "cgroup.subtree_control");
 }
 
-/* Programs that the kernel would start outside of every domain: usermode helpers (kernel/umh.c and its callers). */
+/*
+ * Programs that the kernel would start outside of every domain: usermode helpers (kernel/umh.c and its callers). And the
+ * number of the next process, with which one outside could be made to look like a caller on the bus that has ended.
+ */
 static __always_inline int may_write_sysctl(struct inode *inode) {
         struct proc_inode *proc = (void *) inode - bpf_core_field_offset(struct proc_inode, vfs_inode);
         const char *pointer = BPF_CORE_READ(proc, sysctl_entry, procname);
@@ -100,7 +103,7 @@ static __always_inline int may_write_sysctl(struct inode *inode) {
         if (bpf_probe_read_kernel_str(name, sizeof(name), pointer) < 0)
                 return DENY;
         return !equals(name, "core_pattern") && !equals(name, "modprobe") && !equals(name, "hotplug") &&
-               !equals(name, "poweroff_cmd");
+               !equals(name, "poweroff_cmd") && !equals(name, "hb_ctl_path") && !equals(name, "ns_last_pid");
 }
 
 static __always_inline int may_write_sysfs(struct inode *inode) {
@@ -109,7 +112,8 @@ static __always_inline int may_write_sysfs(struct inode *inode) {
 
         if (!node || bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(node, name)) < 0)
                 return DENY;
-        return !equals(name, "uevent_helper");
+        return !equals(name, "uevent_helper") && !equals(name, "usermode_helper") && !equals(name, "cltrack_prog") &&
+               !equals(name, "cache_getent") && !equals(name, "v86d");
 }
 
 SEC("lsm_cgroup/inode_permission")
@@ -135,6 +139,8 @@ int BPF_PROG(guard_write, struct inode *inode, int mask) {
                 return may_write_sysctl(inode);
         if (magic == SYSFS_MAGIC)
                 return may_write_sysfs(inode);
+        if (magic == BINFMTFS_MAGIC) /* of the initial user namespace: the whole system's interpreters */
+                return BPF_CORE_READ(inode, i_sb, s_user_ns, level) > 0;
         return ALLOW;
 }
 
@@ -172,6 +178,22 @@ int BPF_PROG(guard_setattr, void *idmap, struct dentry *dentry, struct iattr *at
 SEC("lsm_cgroup/inode_setattr")
 int BPF_PROG(guard_setattr2, struct dentry *dentry, struct iattr *attributes) {
         return may_set(dentry, attributes);
+}
+
+/* ---- block devices ---- */
+
+/*
+ * Since Linux 6.6 nothing is opened, so nothing is asked of the seal, to mount again what is mounted already, such as
+ * the host's root. btrfs opens its devices itself.
+ */
+SEC("lsm_cgroup/sb_set_mnt_opts")
+int BPF_PROG(guard_mount, struct super_block *sb) {
+        char type[8] = {};
+
+        if (!BPF_CORE_READ(sb, s_bdev) || BPF_CORE_READ(sb, s_active.counter) <= 1)
+                return ALLOW;
+        return bpf_probe_read_kernel_str(type, sizeof(type), BPF_CORE_READ(sb, s_type, name)) > 0 &&
+               equals(type, "btrfs");
 }
 
 /* ---- bpf(2) ---- */
@@ -251,6 +273,25 @@ int BPF_PROG(guard_readfile, struct file *file, int id) {
 SEC("lsm_cgroup/kernel_load_data")
 int BPF_PROG(guard_loaddata, int id) {
         return may_load(id);
+}
+
+/* With a device node: then the seal has decided. */
+static __always_inline int needs_node(int reason) {
+        return reason == bpf_core_enum_value(enum lockdown_reason, LOCKDOWN_DEV_MEM) ||
+               reason == bpf_core_enum_value(enum lockdown_reason, LOCKDOWN_EFI_TEST) ||
+               reason == bpf_core_enum_value(enum lockdown_reason, LOCKDOWN_MSR) ||
+               reason == bpf_core_enum_value(enum lockdown_reason, LOCKDOWN_TIOCSSERIAL);
+}
+
+/*
+ * Ports, PCI resources, ACPI tables, debugfs, the kernel's memory: devices without a node, and the kernel's own code.
+ * What lockdown(7) withholds from all of a system for its integrity is withheld from tenants.
+ */
+SEC("lsm_cgroup/locked_down")
+int BPF_PROG(guard_lockdown, int reason) {
+        if (reason == bpf_core_enum_value(enum lockdown_reason, LOCKDOWN_KCORE))
+                return DENY;
+        return needs_node(reason) || reason > bpf_core_enum_value(enum lockdown_reason, LOCKDOWN_INTEGRITY_MAX);
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -11,6 +11,7 @@
 #define CGROUP2_SUPER_MAGIC 0x63677270
 #define PROC_SUPER_MAGIC 0x9fa0
 #define SYSFS_MAGIC 0x62656572
+#define BINFMTFS_MAGIC 0x42494e4d
 
 #define MAY_WRITE 2
 #define MAY_APPEND 8
@@ -46,8 +47,24 @@ struct css_set {
         struct cgroup *dfl_cgrp;
 };
 
+struct user_namespace {
+        int level; /* 0: the initial one */
+};
+
+struct file_system_type {
+        const char *name;
+};
+
+typedef struct {
+        int counter;
+} atomic_t;
+
 struct super_block {
         unsigned long s_magic;
+        atomic_t s_active;
+        struct block_device *s_bdev;
+        struct file_system_type *s_type;
+        struct user_namespace *s_user_ns;
 };
 
 struct inode {
@@ -73,10 +90,6 @@ struct fdtable {
         struct file **fd;
 };
 
-typedef struct {
-        int counter;
-} atomic_t;
-
 struct files_struct {
         atomic_t count;
         struct fdtable *fdt;
@@ -97,3 +110,13 @@ struct proc_inode {
 };
 
 #pragma clang attribute pop
+
+/* By name only: bpf_core_enum_value() reads the running kernel's numbers. */
+enum lockdown_reason {
+        LOCKDOWN_DEV_MEM = 1,
+        LOCKDOWN_EFI_TEST,
+        LOCKDOWN_MSR,
+        LOCKDOWN_TIOCSSERIAL,
+        LOCKDOWN_INTEGRITY_MAX,
+        LOCKDOWN_KCORE,
+};

@@ -23,6 +23,8 @@ CHANGES = [
     (DOMAIN_OBJECT, DOMAIN, "RevokeDevices", "([('/dev/null', 'r')],)"),
     (DOMAIN_OBJECT, DOMAIN, "AttachProcesses", "(@au [],)"),
     (DOMAIN_OBJECT, DOMAIN, "AttachPIDFDs", "(@ah [],)"),
+    (DOMAIN_OBJECT, DOMAIN, "Freeze", "()"),
+    (DOMAIN_OBJECT, DOMAIN, "Thaw", "()"),
     (DOMAIN_OBJECT, DOMAIN, "Kill", "(18,)"),
     (DOMAIN_OBJECT, DOMAIN, "Remove", "(true,)"),
     (ROOT, MANAGER, "RemoveDomain", "('lxc', 'web', true)"),

@@ -79,7 +79,7 @@ def call_or_lack_controller(client, *call):
 
 def state(service, root):
     groups = sorted(path for path in service.group.rglob("*") if path.is_dir())
-    return groups, root.call(ROOT, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects")
+    return groups, root.managed()
 
 
 def log_of_polkitd(service):
@@ -193,6 +193,9 @@ def test_what_an_owner_may_do_unasked(service, root, probe, owned):
     owner.call(path, DOMAIN, "RevokeDevices", "([('/dev/null', 'w')],)")
     owner.call(path, DOMAIN, "SetDevices", "([('/dev/null', 'r')],)")
     assert root.get(path, DOMAIN, "DeviceAllow") == [("/dev/null", "r")]
+    for member, then in [("Freeze", "frozen"), ("Thaw", "running")]:
+        owner.call(path, DOMAIN, member)
+        assert root.get(path, DOMAIN, "State") == then
     owner.call(path, DOMAIN, "Kill", f"({int(signal.SIGTERM)},)")
     assert mine.process.wait() == -signal.SIGTERM
     owner.attach("half", "web", also_mine.pid)
@@ -230,6 +233,7 @@ def test_a_process_of_another_user(root, probe, owned):
 
 @pytest.mark.parametrize("member, arguments, action", [
     ("Kill", "(9,)", "control-domain"), ("Remove", "(true,)", "control-domain"),
+    ("Freeze", "()", "control-domain"), ("Thaw", "()", "control-domain"),
     ("RevokeDevices", "([('/dev/null', 'w')],)", "control-domain"),
     ("SetDevices", "(@a(ss) [],)", "control-domain"), ("AttachProcesses", "(@au [],)", "attach-process")])
 def test_a_domain_of_another_user(service, root, user, probe, owned, member, arguments, action):
@@ -239,6 +243,48 @@ def test_a_domain_of_another_user(service, root, user, probe, owned, member, arg
     refused(lambda: other.call(path, DOMAIN, member, arguments), INTERACTIVE, ACTION + action, member)
     refused(lambda: other.attach("half", "web", other.pid), INTERACTIVE, ACTION + "attach-process")
     assert state(service, root) == before and root.get(path, DOMAIN, "State") == "running"
+
+
+@pytest.mark.parametrize("member", ["Freeze", "Thaw"])
+def test_freezing_a_domain_of_another_user(service, root, user, probe, member):
+    """Who may, and what polkit is asked."""
+    caller, then = user(5), {"Freeze": "frozen", "Thaw": "running"}[member]
+    for driver in ("yes", "no"):
+        root.create_driver(driver)
+        root.create_domain(driver, "web", f"{{'PIDs': <[uint32 {probe().pid}]>}}")
+        if member == "Thaw":
+            root.call(domain_path(driver, "web"), DOMAIN, "Freeze")
+    before, said = root.get(domain_path("no", "web"), DOMAIN, "State"), log_of_polkitd(service)
+    refused(lambda: caller.call(domain_path("no", "web"), DOMAIN, member), ACCESS_DENIED, ACTION + "control-domain",
+            member, NOBODY_SAID)
+    assert root.get(domain_path("no", "web"), DOMAIN, "State") == before
+    caller.call(domain_path("yes", "web"), DOMAIN, member)
+    assert root.get(domain_path("yes", "web"), DOMAIN, "State") == then
+    assert questions(service, said) == [
+        ("games", ACTION + "control-domain", {"driver": driver, "domain": "web", "operation": member, "owner": "0",
+                                              "devices": "", "limits": ""}) for driver in ("no", "yes")]
+
+
+@pytest.mark.parametrize("to", [0, 1])
+def test_delegating_to_somebody_else(service, root, user, to):
+    """Nobody is asked: the caller may not, whatever polkit says."""
+    caller = user(5)
+    root.create_driver("yes")
+    before, said = state(service, root), log_of_polkitd(service)
+    refused(lambda: caller.create_domain("yes", "web", f"{{'DelegateUser': <uint32 {to}>}}"), ACCESS_DENIED, "user 5",
+            f"not to user {to}")
+    assert state(service, root) == before and questions(service, said) == []
+
+
+def test_delegating_to_oneself_needs_the_right_to_create(service, root, user):
+    caller, said = user(5), log_of_polkitd(service)
+    for driver in ("yes", "no"):
+        root.create_driver(driver)
+    refused(lambda: caller.create_domain("no", "web", "{'DelegateUser': <uint32 5>}"), ACCESS_DENIED,
+            ACTION + "create-domain")
+    caller.create_domain("yes", "web", "{'DelegateUser': <uint32 5>}")
+    assert (service.group / "yes/web").stat().st_uid == 5 and not (service.group / "no/web").exists()
+    assert {action for _, action, _ in questions(service, said)} == {ACTION + "create-domain"}
 
 
 @pytest.mark.parametrize("users", [(1, 0, 0), (0, 1, 0), (1, 1, 0), (0, 1, 1)])

@@ -4,8 +4,10 @@ import errno
 import os
 import sys
 
-PROG_ATTACH, PROG_DETACH, PROG_GET_FD_BY_ID = 8, 9, 13  # enum bpf_cmd, linux/bpf.h
-CGROUP_DEVICE = 6                                       # enum bpf_attach_type
+# enum bpf_cmd and enum bpf_attach_type, linux/bpf.h
+OBJ_PIN, PROG_ATTACH, PROG_DETACH, PROG_GET_FD_BY_ID, MAP_GET_FD_BY_ID = 6, 8, 9, 13, 14
+OBJ_GET_INFO_BY_FD, PROG_QUERY = 15, 16
+CGROUP_DEVICE, LSM_CGROUP = 6, 43
 SYS_BPF = {"x86_64": 321, "aarch64": 280}
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -13,11 +15,19 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 def bpf(command, *words):
     """`words` are the first __u32 of union bpf_attr; the whole of it is passed."""
-    attr = (ctypes.c_uint32 * 64)(*(word & 0xffffffff for word in words))
+    return bpf_attr(command, (ctypes.c_uint32 * 64)(*(word & 0xffffffff for word in words)))
+
+
+def bpf_attr(command, attr):
     result = libc.syscall(SYS_BPF[os.uname().machine], command, attr, ctypes.sizeof(attr))
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return result
+
+
+def pointer(data):
+    """As two words."""
+    return ctypes.addressof(data) & 0xffffffff, ctypes.addressof(data) >> 32
 
 
 def open_program(id_):
@@ -34,6 +44,36 @@ def detach(directory, program=-1):
 
 def open_directory(path):
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def query(directory, attach_type):
+    """The ids of the programs attached to a group itself, in order."""
+    ids, flags, target = (ctypes.c_uint32 * 256)(), (ctypes.c_uint32 * 256)(), open_directory(directory)
+    attr = (ctypes.c_uint32 * 64)(target, attach_type, 0, 0, *pointer(ids), len(ids), 0, *pointer(flags))
+    try:
+        bpf_attr(PROG_QUERY, attr)
+    finally:
+        os.close(target)
+    return list(ids[:attr[6]])
+
+
+def map_ids(program):
+    """Of the maps of the program with this id."""
+    fd, ids, info = open_program(program), (ctypes.c_uint32 * 16)(), (ctypes.c_uint32 * 64)()
+    info[13:16] = len(ids), *pointer(ids)  # nr_map_ids, map_ids: struct bpf_prog_info
+    try:
+        bpf(OBJ_GET_INFO_BY_FD, fd, ctypes.sizeof(info), *pointer(info))
+    finally:
+        os.close(fd)
+    return list(ids[:info[13]])
+
+
+def pin_map(id_, path):
+    fd, name = bpf(MAP_GET_FD_BY_ID, id_), ctypes.create_string_buffer(os.fsencode(path))
+    try:
+        bpf(OBJ_PIN, *pointer(name), fd)
+    finally:
+        os.close(fd)
 
 
 def outcome(call, *arguments):

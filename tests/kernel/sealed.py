@@ -3,6 +3,7 @@ import contextlib
 import itertools
 import json
 import os
+import pathlib
 import select
 import signal
 import subprocess
@@ -13,7 +14,8 @@ from gi.repository import GLib
 import cordon
 
 TIMEOUT = 30  # a bound, never a measure: what is waited for either comes or the test fails
-BUILD = os.environ.get("CORDON_BUILD", cordon.TOP / "build")
+BUILD = pathlib.Path(os.environ.get("CORDON_BUILD", cordon.TOP / "build"))
+OPENER = cordon.TOP / "opener" if "CORDON_VM" in os.environ else BUILD / "tests/kernel/opener"
 
 
 def devices(*pairs):
@@ -114,7 +116,7 @@ class Opener:
     """tests/kernel/opener.c, started outside of every domain."""
 
     def __init__(self, *arguments):
-        self.process = subprocess.Popen([BUILD / "tests/kernel/opener", *arguments], stdin=subprocess.PIPE,
+        self.process = subprocess.Popen([OPENER, *arguments], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.pid = self.process.pid
 

@@ -1,0 +1,52 @@
+"""The attempts are real: without the guard root gets out of a domain by many of them."""
+import contextlib
+
+import pytest
+
+import conftest
+import hostile
+
+# What succeeds on both releases without the guard, and how many at least do in all.
+KNOWN = {"procs-root", "procs-sibling", "clone-into-root", "limit-pids-max", "make-in-driver",
+         "xattr-devices", "bpf-program-by-id", "bpf-map-by-id", "bpf-detach-driver-descriptor",
+         "outside-pidfd-descriptor", "outside-ptrace-seize", "outside-namespace-mount", "kernel-kexec",
+         "kernel-core-pattern", "v1-mount-devices", "v1-release-agent", "v2-mount-procs", "v2-handle-root",
+         "uring-group"}
+AT_LEAST = 80
+
+
+
+@pytest.fixture
+def unguarded():
+    with contextlib.closing(hostile.System()) as system:
+        system.configure("off")
+        yield system
+        system.configure("auto")
+
+
+def attack_until_harm(system, names):
+    """Goes on until something is changed, then leaves the rest for a new field. Returns what succeeded."""
+    succeeded = set()
+    with hostile.Field(system) as field, contextlib.closing(hostile.Attacker(field)) as attacker:
+        before, harm = field.state(), False
+        while not harm and names:
+            name = names.pop(0)
+            _, answer, device, pid = attacker.attempt(name)
+            conftest.answers["root without the guard"][answer] += 1
+            harm = field.state() != before
+            if harm or answer == "0" or device == "0" or not attacker.is_inside(pid):
+                succeeded.add(name)
+            attacker.end_attempt()
+    return succeeded
+
+
+def test_without_the_guard(unguarded, capsys):
+    names, succeeded = hostile.attempts("vm"), set()
+    while names:
+        succeeded |= attack_until_harm(unguarded, names)
+    with capsys.disabled():
+        print(f"\nwithout the guard {len(succeeded)} succeed: {' '.join(sorted(succeeded))}")
+    assert KNOWN <= succeeded
+    assert len(succeeded) >= AT_LEAST
+    # The seal alone holds against these.
+    assert not succeeded & set(hostile.attempts("anywhere"))

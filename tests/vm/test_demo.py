@@ -1,0 +1,11 @@
+"""What ./run shows, where every limit is there: README.md has it to the letter."""
+import re
+import subprocess
+
+from cordon import TOP
+
+
+def test_transcript():
+    shown = re.search(r"<!-- What ./run prints.*?```\n(.*?)```", (TOP / "README.md").read_text(), re.S).group(1)
+    done = subprocess.run(["/usr/bin/python3", TOP / "tools/demo.py"], stdout=subprocess.PIPE, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, shown)
