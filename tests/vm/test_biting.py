@@ -84,7 +84,7 @@ def test_a_fork_bomb_stops(driver):
 
 @pytest.mark.parametrize("quota", [100000, 300000])
 def test_a_busy_loop_is_held_to_its_quota(driver, quota):
-    """The kernel counts periods of 100 ms while there is something to run: the loop had its part of each, and no more."""
+    """The kernel counts periods of 100 ms while there is something to run: the loop had its part of each, no more."""
     domain = driver.domain(DeviceAllow=PSEUDO, CPUQuotaPerSecUSec=quota)
     domain.start("sh", "-c", "while :; do :; done")
     until(lambda: domain.key("cpu.stat", "nr_throttled") >= 10)

@@ -54,9 +54,10 @@ class Cache:
         try:
             wait_for(agrees, timeout=20)
         except TimeoutError:
-            pytest.fail("\n".join(f"{group.name}: {name}: cached {(self.properties(group.path, DOMAIN) or {}).get(name)}, "
-                                  f"is {truth(group)}" for group in groups if group.directory.exists()
-                                  for name, truth in TRUTH.items()) + f"\ndomains cached: {self.domains()}")
+            lines = [f"{group.name}: {name}: cached {(self.properties(group.path, DOMAIN) or {}).get(name)}, "
+                     f"is {truth(group)}" for group in groups if group.directory.exists()
+                     for name, truth in TRUTH.items()]
+            pytest.fail("\n".join([*lines, f"domains cached: {self.domains()}"]))
 
 
 @pytest.fixture
