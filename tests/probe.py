@@ -63,6 +63,28 @@ def op_thread():
     return thread.native_id
 
 
+insisted = [0, []]
+
+
+def insist(allowed, forbidden):
+    while True:
+        for path, expected in (allowed, 0), (forbidden, "EPERM"):
+            answer = answer_of(op_open, path, "r")
+            if answer != expected:
+                insisted[1].append([path, answer])
+        insisted[0] += 1
+
+
+def op_insist(allowed, forbidden):
+    """From now on opens both, over and over."""
+    threading.Thread(target=insist, args=(allowed, forbidden), daemon=True).start()
+
+
+def op_insisted():
+    """How often, and what was not as it should be."""
+    return insisted
+
+
 def op_enter(directory):
     """Makes a group (an absolute path of its directory) if it is missing, and moves there."""
     os.makedirs(directory, exist_ok=True)

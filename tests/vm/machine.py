@@ -5,6 +5,7 @@ import os
 import pathlib
 import select
 import subprocess
+import time
 
 import pytest
 from gi.repository import GLib
@@ -130,6 +131,14 @@ def refused(error, *words):
     assert caught.value.name == (error if "." in error else cordon.ERROR + error), caught.value
     for word in words:
         assert word in caught.value.message
+
+
+def until(condition):
+    """Asks again and again: for what the kernel or systemd tell nobody. What the bus tells is for Signals."""
+    end = time.monotonic() + TIMEOUT
+    while not (result := condition()):
+        assert time.monotonic() < end, "it did not happen"
+    return result
 
 
 def systemctl(*arguments):

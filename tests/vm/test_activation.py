@@ -4,7 +4,7 @@ import subprocess
 import pytest
 
 from cordon import MANAGER, NAME, ROOT
-from machine import TREE, keepers, show, systemctl
+from machine import TREE, keepers, show, systemctl, wait_for_end
 
 UNITS = "cordon.service", "cordon-tree.service"
 
@@ -44,3 +44,16 @@ def test_no_program_of_systemd_binds_the_domains(bus):
     assert show("cordon-tree.service", "DevicePolicy") == "auto"
     for name in "DeviceAllow", "IPAddressDeny", "RestrictFileSystems", "RestrictNetworkInterfaces", "SocketBindDeny":
         assert show("cordon-tree.service", name).strip("~") == "", name
+
+
+def test_what_a_shutdown_does(bus):
+    """shutdown.target stops the tree, as anybody may: its keepers end, so that nothing waits for them."""
+    assert "shutdown.target" in show("cordon-tree.service", "Conflicts").split()
+    assert "shutdown.target" in show("cordon-tree.service", "Before").split()
+    bus.get(ROOT, MANAGER, "Version")
+    old = keepers()
+    systemctl("stop", "cordon-tree.service")
+    for pid in old:
+        wait_for_end(pid)
+    assert not TREE.exists()
+    assert bus.get(ROOT, MANAGER, "NDrivers") == 0  # and the next call finds all in order

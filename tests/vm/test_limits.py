@@ -45,7 +45,7 @@ LIMITS = [
 
 @pytest.fixture(scope="module", autouse=True)
 def weights():
-    """Weights of single devices need the kernel's cost model (cgroup-v2.rst, "IO"), which the administrator turns on."""
+    """Weights of single devices need the kernel's cost model (cgroup-v2.rst, "IO"), which an administrator turns on."""
     switch = pathlib.Path("/sys/fs/cgroup/io.cost.qos")
     switch.write_text("254:0 enable=1")
     yield

@@ -3,8 +3,8 @@ import pathlib
 
 import pytest
 
-from cordon import INFINITY, wait_for
-from machine import refused
+from cordon import INFINITY
+from machine import refused, until
 
 MIB = 1 << 20
 PRESSURE = {"CPUPressure": "cpu.pressure", "MemoryPressure": "memory.pressure", "IOPressure": "io.pressure"}
@@ -60,9 +60,9 @@ def test_pressure_of_one_that_waits(driver):
     domain = driver.domain(AllowedCPUs="0", CPUQuotaPerSecUSec=200000)
     for _ in range(2):
         domain.start("sh", "-c", "while :; do :; done")
-    wait_for(lambda: domain.get("CPUPressure")[3] > 100000)
+    until(lambda: domain.get("CPUPressure")[3] > 100000)
     domain.call("Kill", "(9,)")
-    wait_for(lambda: domain.get("State") == "empty")
+    until(lambda: domain.get("State") == "empty")
     assert domain.get("CPUThrottledUSec") == domain.key("cpu.stat", "throttled_usec") > 0
     for name, file in PRESSURE.items():
         got, kernel = domain.get(name), pressure(domain.file(file))

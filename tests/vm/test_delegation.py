@@ -1,0 +1,68 @@
+"""DelegateUser: the group is the user's, its limits are not."""
+import os
+
+import pytest
+
+from machine import ALICE, BOB
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def domain(driver):
+    return driver.domain(DelegateUser=ALICE, MemoryMax=256 * MIB, TasksMax=50, DeviceAllow=[("/dev/null", "rw")])
+
+
+def test_what_is_handed_over(domain):
+    """The directory and the kernel's own list of files, and nothing else; marked as systemd does."""
+    with open("/sys/kernel/cgroup/delegate") as file:
+        handed_over = set(file.read().split())
+    owners = {entry.name: entry.stat().st_uid for entry in os.scandir(domain.directory)}
+    expected = {name: ALICE if name in handed_over else 0 for name in owners}
+    assert owners == expected and ALICE in expected.values()
+    assert domain.directory.stat().st_uid == ALICE
+    assert os.getxattr(domain.directory, "user.delegate") == b"1"
+
+
+def test_a_plain_domain_is_not(driver):
+    domain = driver.domain()
+    assert {entry.stat().st_uid for entry in os.scandir(domain.directory)} == {0}
+    assert "user.delegate" not in os.listxattr(domain.directory)
+
+
+def test_its_user_lives_in_it(domain):
+    probe, top = domain.probe(ALICE), str(domain.directory)
+    assert probe.enter(f"{top}/a") == 0
+    assert probe.write(f"{top}/cgroup.subtree_control", "+memory +pids +cpu") == 0
+    assert probe.write(f"{top}/a/memory.max", str(8 * MIB)) == 0
+    assert (domain.directory / "a/memory.max").read_text() == f"{8 * MIB}\n"
+    # a process moves among her groups
+    child = probe.fork()
+    assert probe.enter(f"{top}/b") == 0
+    assert probe.write(f"{top}/b/cgroup.procs", str(child)) == 0
+    assert sorted(domain.call("ListProcesses")[0]) == sorted([(probe.pid, "/b"), (child, "/b")])
+    # the limits above are not hers, nor is what lies outside
+    for file, text in ("memory.max", "max"), ("pids.max", "max"), ("cpu.weight", "1"), ("cgroup.freeze", "1"), (
+            "cgroup.kill", "1"), ("cgroup.max.depth", "9"):
+        assert probe.write(f"{top}/{file}", text) in ("EACCES", "EPERM"), file
+    assert probe.write(f"{domain.driver.directory}/cgroup.procs", str(child)) in ("EACCES", "EPERM")
+    assert probe.enter(f"{domain.driver.directory}/other") in ("EACCES", "EPERM")
+    # nor are the devices
+    assert (probe.open("/dev/null", "rw"), probe.open("/dev/zero", "r")) == (0, "EPERM")
+
+
+def test_another_user_does_not(domain):
+    probe, top = domain.probe(BOB), str(domain.directory)
+    assert probe.enter(f"{top}/a") in ("EACCES", "EPERM")
+    assert probe.write(f"{top}/cgroup.subtree_control", "+pids") in ("EACCES", "EPERM")
+
+
+def test_root_outside_still_rules(domain, bus):
+    probe = domain.probe(ALICE)
+    assert probe.enter(f"{domain.directory}/deep/down") == 0
+    domain.set(MemoryMax=64 * MIB)
+    assert domain.file("memory.max") == str(64 * MIB)
+    domain.call("Freeze")
+    domain.call("Remove", "(true,)")
+    assert not domain.directory.exists()
+    assert probe.process.wait() == -9
