@@ -187,9 +187,10 @@ def test_invalid_block_device(root, fails, call, name):
     disk, number = block_device()
     neither = "neither the path of a block device below /dev nor MAJOR:MINOR"
     major, minor = number.split(":")
-    keys = {**dict.fromkeys(["", "/dev/null", "/dev", "/dev/cordon-none", "/etc/passwd", disk.removeprefix("/dev/"), major,
-                             f"{number}:0", f"{number} ", f" {number}", f"{major}: {minor}", f"+{number}", f"{major}:-{minor}",
-                             f"{major}:*", f"b:{number}", f"{2**32 + int(major)}:{minor}", "*"], neither),
+    keys = {**dict.fromkeys(["", "/dev/null", "/dev", "/dev/cordon-none", "/etc/passwd", major,
+                             disk.removeprefix("/dev/"), f"{number}:0", f"{number} ", f" {number}", f"{major}: {minor}", f"+{number}",
+                             f"{major}:-{minor}", f"{major}:*", f"b:{number}", f"{2**32 + int(major)}:{minor}", "*"],
+                            neither),
             "4095:1": "there is no block device 4095:1"}
     for key, words in keys.items():
         with fails("InvalidProperty", name, f'"{key}"' if words == neither else "", words):
@@ -440,7 +441,7 @@ def test_a_limit_that_this_host_does_not_have(root, fails, call):
     for path, interface in [(LXC, DRIVER), (WEB, DOMAIN)]:
         root.call(path, interface, "SetProperties", "({'MaxDescendants': <uint64 40>, 'MaxDepth': <uint64 30>},)")
     hugetlb = "hugetlb" in root.get(ROOT, MANAGER, "Controllers")
-    with fails("InvalidProperty" if hugetlb else "ControllerUnavailable", "HugetlbMax", "hugetlb" if not hugetlb else "3MB"):
+    with fails("InvalidProperty" if hugetlb else "ControllerUnavailable", "HugetlbMax", "3MB" if hugetlb else "hugetlb"):
         with_properties(root, call, "{'MaxDescendants': <uint64 20>, 'HugetlbMax': <[('3MB', uint64 0)]>, "
                                     "'MaxDepth': <uint64 10>}")
 
