@@ -9,6 +9,7 @@
 #include "fd.h"
 
 #define PROCESSES_MAX 256
+#define LIMIT_ENTRIES_MAX 1024
 
 /* sd-bus has checked the whole message's signature, so this is a broken message and not a user's mistake. */
 static bool message_fail(GError **error, int r) {
@@ -127,6 +128,9 @@ static bool decode_entries(sd_bus_message *message, const Limit *limit, LimitVal
                         if (!device)
                                 return false;
                 }
+                if (value->entries->len >= LIMIT_ENTRIES_MAX)
+                        return cordon_fail(error, CORDON_ERROR_QUOTA_EXCEEDED, "%s has more than %d entries", limit->name,
+                                           LIMIT_ENTRIES_MAX);
                 if (!limit_entries_add(value->entries, limit, key, number, error))
                         return false;
         }

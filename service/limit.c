@@ -11,6 +11,7 @@
 #define PERIOD_MAX_USEC UINT64_C(1000000) /* kernel/sched/core.c: max_cfs_quota_period, 1 s */
 #define QUOTA_MIN_USEC UINT64_C(1000)     /* kernel/sched/core.c: min_cfs_quota_period, 1 ms */
 #define QUOTA_MAX UINT64_C(1000000000000) /* a million processors */
+#define PAGE_SIZE_DIGITS 20 /* more than any 64-bit number has */
 #define BYTES_MAX ((uint64_t) INT64_MAX)
 
 #define MEMORY(name, file) \
@@ -95,11 +96,22 @@ static bool is_list(const char *text) {
         }
 }
 
+/* "2MB", as the kernel writes it (mm/hugetlb_cgroup.c, mem_fmt()): polkit shows it before the kernel knows of it. */
+static bool is_page_size(const char *text) {
+        size_t n = strspn(text, "0123456789");
+
+        return n > 0 && n < PAGE_SIZE_DIGITS && text[n] && strchr("KMG", text[n]) && strcmp(text + n + 1, "B") == 0;
+}
+
 bool limit_validate(const Limit *limit, const LimitValue *value, GError **error) {
         if (value->entries) {
                 for (unsigned i = 0; i < value->entries->len; i++) {
                         const LimitEntry *entry = &g_array_index(value->entries, LimitEntry, i);
 
+                        if (limit->format == LIMIT_FORMAT_PAGES && !is_page_size(entry->key))
+                                return cordon_fail(error, CORDON_ERROR_INVALID_PROPERTY,
+                                                   "%s: \"%s\" is no size of a page such as \"2MB\"", limit->name,
+                                                   entry->key);
                         if (!number_validate(limit, entry->key, entry->number, error))
                                 return false;
                 }

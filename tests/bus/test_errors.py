@@ -1,13 +1,15 @@
 """Every error, provoked over the bus: its name, a message that says what is wrong, and no trace left."""
+import contextlib
 import os
+import subprocess
 
 import pytest
 
 from seals import check_seals
-from cordon import (DOMAIN, DRIVER, ERROR, MANAGER, ROOT, TOP, BusError, Service, Signals, domain_path, driver_path)
+from cordon import (DOMAIN, DRIVER, ERROR, MANAGER, ROOT, TOP, BusError, Service, Signals, block_device, domain_path,
+                    driver_path, published_properties)
 
 LXC, WEB = driver_path("lxc"), domain_path("lxc", "web")
-OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
 NO_PROCESS = 4194305  # past the largest pid_max
 NAME_RULE = ["1 to 64 characters of A-Z a-z 0-9 _ . @ -"]
 
@@ -16,7 +18,7 @@ def everything(service, client):
     """Groups, attributes, objects."""
     groups = sorted(str(path) for path in service.group.rglob("*") if path.is_dir())
     attributes = {group: {name: os.getxattr(group, name) for name in os.listxattr(group)} for group in groups}
-    return attributes, client.call(ROOT, OBJECT_MANAGER, "GetManagedObjects"), client.list_domains()
+    return attributes, client.managed(), client.list_domains()
 
 
 class Fails:
@@ -30,7 +32,7 @@ class Fails:
         self.before, self.signals = everything(self.service, self.client), Signals(self.client)
 
     def __exit__(self, kind, error, _traceback):
-        told = [signal for signal in self.signals.take() if signal[0].startswith(ROOT)]
+        told = [signal for signal in self.signals.take_all() if signal[0].startswith(ROOT)]
         self.signals.close()
         assert kind is BusError, f"{self.error} was expected"
         assert error.name == self.error, error
@@ -136,6 +138,19 @@ def with_properties(client, call, properties):
     ("{'MemoryMax': <uint64 18446744073709551614>}", ["MemoryMax=18446744073709551614", "bytes"]),
     ("{'AllowedCPUs': <'0-'>}", ['AllowedCPUs="0-"', '"0-3,7"']),
     ("{'AllowedCPUs': <'3-1'>}", ['AllowedCPUs="3-1"']),
+    ("{'AllowedMemoryNodes': <'a'>}", ['AllowedMemoryNodes="a"']),
+    ("{'CPUQuotaPeriodUSec': <uint64 999>}", ["CPUQuotaPeriodUSec=999", "1000 to 1000000"]),
+    ("{'CPUBurstUSec': <uint64 18446744073709551615>}", ["CPUBurstUSec=18446744073709551615", "0 to "]),
+    ("{'MemoryOOMGroup': <uint64 1>}", ["MemoryOOMGroup", 'type "b"', 'not "t"']),
+    ("{'MaxDescendants': <uint64 2147483648>}", ["MaxDescendants=2147483648", "0 to 2147483647", "for no limit"]),
+    ("{'MaxDepth': <uint64 2147483648>}", ["MaxDepth=2147483648", "0 to 2147483647", "for no limit"]),
+    ("{'IOWeight': <uint64 10001>}", ["IOWeight=10001", "1 to 10000"]),
+    ("{'IOReadBandwidthMax': <[('/dev/vda', uint32 1)]>}", ["IOReadBandwidthMax", 'type "a(st)"', 'not "a(su)"']),
+    ("{'HugetlbMax': <uint64 1>}", ["HugetlbMax", 'type "a(st)"', 'not "t"']),
+    ("{'HugetlbMax': <[('2MB', uint64 1), ('2MB', uint64 2)]>}", ["HugetlbMax", "2MB twice"]),
+    *[(f"{{'HugetlbMax': <[({size!r}, uint64 1)]>}}", ["HugetlbMax", f'"{size}"', "no size of a page"])
+      for size in ["", "2", "MB", "2mb", "2MB=1 TasksMax", "2MB ", " 2MB", "2TB", "../x.2MB", "9" * 20 + "MB"]],
+    ("{'MemoryCurrent': <uint64 1>}", ['"MemoryCurrent"', "allowed: "]),
 ])
 def test_invalid_property(root, fails, call, properties, words):
     with fails("InvalidProperty", *words):
@@ -144,17 +159,46 @@ def test_invalid_property(root, fails, call, properties, words):
 
 @pytest.mark.parametrize("call, properties, words", [
     ("CreateDriver", "{'DeviceAllow': <[('@tun', 'r')]>}", ['"DeviceAllow"', "allowed:", "DeviceCeiling", "MaxDomains"]),
-    ("CreateDomain", "{'MaxDomains': <uint32 1>}", ['"MaxDomains"', "allowed:", "DeviceAllow PIDs PIDFDs"]),
+    ("CreateDomain", "{'MaxDomains': <uint32 1>}", ['"MaxDomains"', "allowed:", "DeviceAllow PIDs PIDFDs DelegateUser"]),
     ("Domain.SetProperties", "{'DeviceAllow': <[('@tun', 'r')]>}", ['"DeviceAllow"', "allowed:"]),
     ("CreateDriver", "{'MaxDomains': <uint32 0>}", ["MaxDomains=0", "1 to "]),
     ("Driver.SetProperties", "{'MaxDomains': <uint32 4294967295>}", ["MaxDomains=4294967295", "1 to "]),
     ("CreateDriver", "{'DeviceCeiling': <['@tun']>}", ["DeviceCeiling", 'type "a(ss)"', 'not "as"']),
     ("CreateDomain", "{'DeviceAllow': <'@tun'>}", ["DeviceAllow", 'type "a(ss)"', 'not "s"']),
     ("CreateDomain", "{'PIDs': <[1]>}", ["PIDs", 'type "au"', 'not "ai"']),
+    ("CreateDomain", "{'DelegateUser': <0>}", ["DelegateUser", 'type "u"', 'not "i"']),
+    ("CreateDomain", "{'DelegateUser': <uint32 4294967295>}", ["DelegateUser=4294967295", "no user"]),
+    ("CreateDriver", "{'DelegateUser': <uint32 0>}", ['"DelegateUser"', "allowed:"]),
+    ("Driver.SetProperties", "{'DelegateUser': <uint32 0>}", ['"DelegateUser"', "allowed:"]),
+    ("Domain.SetProperties", "{'DelegateUser': <uint32 0>}", ['"DelegateUser"', "allowed:"]),
 ])
 def test_invalid_property_of_one_call(root, fails, call, properties, words):
     with fails("InvalidProperty", *words):
         with_properties(root, call, properties)
+
+
+IO_LISTS = [name for name, kind in published_properties(DOMAIN).items() if kind == "a(st)" and name != "HugetlbMax"]
+
+
+@pytest.mark.parametrize("call", DRIVER_CALLS + DOMAIN_CALLS)
+@pytest.mark.parametrize("name", IO_LISTS)
+def test_invalid_block_device(root, fails, call, name):
+    """Told apart from a controller that is missing, which this host may lack: tests/bus/test_interface.py."""
+    disk, number = block_device()
+    neither = "neither the path of a block device below /dev nor MAJOR:MINOR"
+    major, minor = number.split(":")
+    keys = {**dict.fromkeys(["", "/dev/null", "/dev", "/dev/cordon-none", "/etc/passwd", major,
+                             disk.removeprefix("/dev/"), f"{number}:0", f"{number} ", f" {number}", f"{major}: {minor}", f"+{number}",
+                             f"{major}:-{minor}", f"{major}:*", f"b:{number}", f"{2**32 + int(major)}:{minor}", "*"],
+                            neither),
+            "4095:1": "there is no block device 4095:1"}
+    for key, words in keys.items():
+        with fails("InvalidProperty", name, f'"{key}"' if words == neither else "", words):
+            with_properties(root, call, f"{{{name!r}: <[({disk!r}, uint64 100), ({key!r}, 100)]>}}")
+    with fails("InvalidProperty", name, f"{number} twice"):
+        with_properties(root, call, f"{{{name!r}: <[({disk!r}, uint64 100), ({number!r}, 200)]>}}")
+    with fails("InvalidProperty", f"{name}={number} 0 is out of range", "1 to "):
+        with_properties(root, call, f"{{{name!r}: <[({disk!r}, uint64 0)]>}}")
 
 
 @pytest.mark.parametrize("call, entry", [("CreateDriver", "{'MaxDomains', <uint32 1>}"),
@@ -313,16 +357,28 @@ def test_quota_of_a_call(root, fails):
     for call in DEVICE_LISTS:
         with fails("QuotaExceeded", "2049", "2048"):
             call(root, devices)
+    majors = open("/proc/devices").read().partition("Block devices:")[0].strip().count("\n")
+    wide = [("char-" + "*" * i, "r") for i in range(1, 4096 // majors + 2)]
+    for call in DEVICE_LISTS:
+        with fails("QuotaExceeded", f"{len(wide)} devices with {len(wide) * majors} rules", "4096"):
+            call(root, wide)
+    pages = ", ".join(f"('{i}KB', uint64 1)" for i in range(100000))  # each is looked for among those before it
+    for call in DRIVER_CALLS + DOMAIN_CALLS:
+        with fails("QuotaExceeded", "HugetlbMax", "1024"):
+            with_properties(root, call, f"{{'HugetlbMax': <[{pages}]>}}")
     with fails("QuotaExceeded", "256"):
         root.attach("lxc", "web", *[os.getpid()] * 257)
     long = [(f"char-[m{i:060}]em", "r") for i in range(2000)]  # too much for the attribute that records them
-    with fails("QuotaExceeded", "trusted.cordon.devices", "65536"):
+    with fails("QuotaExceeded", "2000 devices take", "65536"):
         root.call(WEB, DOMAIN, "SetDevices", f"({long},)")
     with fails("InvalidDevice", "255"):
         root.call(WEB, DOMAIN, "SetDevices", f"([('char-{'m' * 255}', 'r')],)")
     root.call(WEB, DOMAIN, "SetDevices", f"({devices[:2000]},)")
     with fails("QuotaExceeded", "2049", "2048"):
         root.call(WEB, DOMAIN, "AllowDevices", f"({devices[2000:]},)")
+    root.call(WEB, DOMAIN, "SetDevices", f"({wide[:-1]},)")
+    with fails("QuotaExceeded", f"{len(wide)} devices with {len(wide) * majors} rules", "4096"):
+        root.call(WEB, DOMAIN, "AllowDevices", f"({wide[-1:]},)")
 
 
 def test_kernel_refuses_a_group(service, root, fails):
@@ -371,8 +427,45 @@ def test_twenty_properties_of_which_the_last_is_bad(root, fails, probe):
     good = ["{'DeviceAllow', <[('@pseudo', 'rw'), ('/dev/fuse', 'rw')]>}", f"{{'PIDs', <[uint32 {process.pid}]>}}",
             "{'PIDFDs', <@ah []>}", "{'CPUWeight', <uint64 50>}", "{'CPUQuotaPerSecUSec', <uint64 500000>}",
             "{'AllowedCPUs', <'0'>}", "{'MemoryHigh', <uint64 1000000>}", "{'MemoryMax', <uint64 1000000>}",
-            "{'MemorySwapMax', <uint64 0>}", "{'TasksMax', <uint64 10>}", "{'IOWeight', <uint64 10>}"]
+            "{'MemorySwapMax', <uint64 0>}", "{'TasksMax', <uint64 10>}", "{'IOWeight', <uint64 10>}",
+            "{'DelegateUser', <uint32 5>}", "{'MaxDescendants', <uint64 1>}", "{'MaxDepth', <uint64 1>}"]
     for bad in ["{'Last', <uint64 1>}", "{'PIDs', <@au []>}", "{'TasksMax', <uint64 11>}"]:
         with fails("InvalidProperty", bad.split("'")[1]):
             root.create_domain("lxc", "new", f"[{', '.join([*good, bad])}]")
         assert process.group() == group
+
+
+@pytest.mark.parametrize("call", DRIVER_CALLS + DOMAIN_CALLS)
+def test_a_limit_that_this_host_does_not_have(root, fails, call):
+    """Of several limits: the others stay as they were, whichever is written first."""
+    for path, interface in [(LXC, DRIVER), (WEB, DOMAIN)]:
+        root.call(path, interface, "SetProperties", "({'MaxDescendants': <uint64 40>, 'MaxDepth': <uint64 30>},)")
+    hugetlb = "hugetlb" in root.get(ROOT, MANAGER, "Controllers")
+    with fails("InvalidProperty" if hugetlb else "ControllerUnavailable", "HugetlbMax", "3MB" if hugetlb else "hugetlb"):
+        with_properties(root, call, "{'MaxDescendants': <uint64 20>, 'HugetlbMax': <[('3MB', uint64 0)]>, "
+                                    "'MaxDepth': <uint64 10>}")
+
+
+@contextlib.contextmanager
+def hidden(root, path):
+    """From the daemon alone: a file of the kernel's is covered, which is why it is not opened any more."""
+    nsenter = ["nsenter", "--mount", f"--target={root.daemon_pid()}"]
+    subprocess.run([*nsenter, "mount", "--bind", "/dev/null", path], check=True, timeout=30)
+    try:
+        yield
+    finally:
+        subprocess.run([*nsenter, "umount", path], check=True, timeout=30)
+
+
+@pytest.mark.parametrize("call, group", [("Driver.SetProperties", "lxc"), ("Domain.SetProperties", "lxc/web")])
+def test_what_was_written_before_is_put_back(service, root, fails, call, group):
+    root.call(LXC, DRIVER, "SetProperties", "({'MaxDomains': <uint32 50>, 'MaxDescendants': <uint64 40>},)")
+    root.call(WEB, DOMAIN, "SetProperties", "({'MaxDescendants': <uint64 40>},)")
+    more = "'MaxDomains': <uint32 5>, 'DeviceCeiling': <[('/dev/null', 'rw')]>, " if call[:6] == "Driver" else ""
+    with hidden(root, service.group / group / "cgroup.max.depth"):
+        with fails("KernelRefused", f"/{group}/cgroup.max.depth"):
+            with_properties(root, call, f"{{{more}'MaxDescendants': <uint64 20>, 'MaxDepth': <uint64 10>}}")
+        assert (service.group / group / "cgroup.max.descendants").read_text() == "40\n"
+    assert (service.group / group / "cgroup.max.depth").read_text() == "max\n"
+    with_properties(root, call, f"{{{more}'MaxDescendants': <uint64 20>, 'MaxDepth': <uint64 10>}}")
+    assert (service.group / group / "cgroup.max.depth").read_text() == "10\n"
