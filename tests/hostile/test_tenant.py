@@ -11,7 +11,7 @@ import cordon
 import hostile
 
 ALICE = 1000
-LIMIT = "'TasksMax': <uint64 300>"
+PSEUDO = "('@pseudo', 'rwm')"
 CONTAINER = pathlib.Path("/run/cordon-container")
 
 
@@ -29,8 +29,8 @@ def tenant(bus):
     """A probe of any user in a domain; it knows the domain's directory."""
     made = []
 
-    def make(properties=None, uid=0):
-        bus.create_domain("tenants", "t", f"{{{', '.join(filter(None, (LIMIT, properties)))}}}")
+    def make(uid=0, *, devices=PSEUDO, delegate=""):
+        bus.create_domain("tenants", "t", f"{{'TasksMax': <uint64 300>, 'DeviceAllow': <[{devices}]>{delegate}}}")
         probe = cordon.Probe(uid)
         bus.attach("tenants", "t", probe.pid)
         group = bus.get(cordon.domain_path("tenants", "t"), cordon.DOMAIN, "ControlGroup")
@@ -69,7 +69,7 @@ def test_freezing_its_own_groups(tenant):
 
 
 def test_a_delegated_user_makes_groups(tenant):
-    probe = tenant(f"'DelegateUser': <uint32 {ALICE}>", ALICE)
+    probe = tenant(ALICE, delegate=f", 'DelegateUser': <uint32 {ALICE}>")
     assert probe.enter(f"{probe.top}/own") == 0
     assert probe.write(f"{probe.top}/cgroup.subtree_control", "+pids") == 0
     assert probe.write(f"{probe.top}/own/pids.max", "20") == 0
@@ -140,7 +140,7 @@ def test_systemd_as_the_first_process_of_a_container(tenant, rootfs):
     units = rootfs / "etc/systemd/system"
     (units / "cordon-inside.target").write_text(INSIDE_TARGET)
     (units / "cordon-inside.service").write_text(INSIDE_SERVICE)
-    probe = tenant("'DeviceAllow': <[('@pseudo', 'rwm')]>")
+    probe = tenant()
     _, output = run_payload(probe, ["--mount", "--pid", "--uts", "--ipc"], "sh", "-c", ENTER, "sh", str(rootfs))
     result = rootfs / "result"
     assert result.exists(), output
@@ -180,7 +180,7 @@ exec crun --root /run/cordon-container/state --cgroup-manager cgroupfs run --bun
 def test_a_container_engine_beneath_the_domain(tenant, rootfs):
     bundle = CONTAINER / "bundle"
     (bundle / "config.json").write_text(json.dumps(crun_configuration(rootfs)))
-    probe = tenant("'DeviceAllow': <[('@pseudo', 'rwm'), ('/dev/kmsg', 'rw')]>")
+    probe = tenant(devices=f"{PSEUDO}, ('/dev/kmsg', 'rw')")
     assert os.path.exists("/dev/kmsg") and probe.open("/dev/kmsg", "r") == 0
     status, output = run_payload(probe, ["--mount"], "sh", "-c", CRUN, "sh", str(bundle))
     assert output.splitlines() == ["0::/", "20", "null", "no fuse", "no kmsg"]

@@ -33,9 +33,9 @@ def attack_until_harm(system, names):
             name = names.pop(0)
             _, answer, device, pid = attacker.attempt(name)
             conftest.answers["root without the guard"][answer] += 1
-            harm = field.state() != before
-            if harm or answer == "0" or device == "0" or not attacker.is_inside(pid):
+            if answer == "0" or device == "0" or not attacker.is_inside(pid):
                 succeeded.add(name)
+                harm = field.state() != before
             attacker.end_attempt()
     return succeeded
 
