@@ -241,7 +241,7 @@ def test_idle_exit_and_return(brief):
         assert everything(root) == before and root.daemon_pid() != old
 
 
-@pytest.mark.parametrize("why", ["process", "nested process", "question"])
+@pytest.mark.parametrize("why", ["process", "nested process", "frozen process", "question"])
 def test_no_exit_with_something_to_do(brief, why):
     """Another daemon that was left alone later has ended: this one would have before."""
     service, other = brief(), brief()
@@ -261,6 +261,8 @@ def test_no_exit_with_something_to_do(brief, why):
             root.attach("lxc", "web", process.pid)
             if why == "nested process":
                 process.enter(str(service.group / "lxc/web/nested"))
+            if why == "frozen process":
+                root.call(WEB, DOMAIN, "Freeze")
         pid, signals = root.daemon_pid(), Signals(root)
         witness = other.client()
         ended = Signals(witness)
