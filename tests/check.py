@@ -12,7 +12,7 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 EXPECTED_SKIPS = TOP / "tests/expected-skips"
 RELEASES = "bookworm", "trixie"
 # What the tests in a virtual machine need beside themselves: helpers, and a daemon of another version.
-VM_FILES = "README.md", "tools", "build/tests/hostile/attack", "build/tests/kernel/opener", "build-upgrade/daemon/cordond"
+VM_FILES = "README.md", "dbus", "tools", "build/tests/hostile/attack", "build/tests/kernel/opener", "build-upgrade/daemon/cordond"
 
 
 class Tally:
