@@ -17,15 +17,13 @@ TREE = cordon.cgroup2_mount() / "system.slice/cordon-tree.service"
 ALICE, BOB = 1000, 1001
 TIMEOUT = 60  # a bound, never a measure: what is waited for either comes or the test fails
 # The D-Bus type of every property that the suite sets.
-TYPES = {**dict.fromkeys(["AllowedCPUs", "AllowedMemoryNodes"], "s"), "MemoryOOMGroup": "b", "DelegateUser": "u",
-         "MaxDomains": "u", **dict.fromkeys(["DeviceAllow", "DeviceCeiling"], "a(ss)"), "PIDs": "au",
-         **dict.fromkeys(["IODeviceWeight", "IOReadBandwidthMax", "IOWriteBandwidthMax", "IOReadIOPSMax",
-                          "IOWriteIOPSMax", "IODeviceLatencyTargetUSec", "HugetlbMax"], "a(st)")}
+TYPES = {**cordon.published_properties(cordon.DRIVER), **cordon.published_properties(cordon.DOMAIN),
+         "DelegateUser": "u", "PIDs": "au"}
 
 
 def variants(properties):
-    """For an a{sv}; what is in no list is a number."""
-    return {name: GLib.Variant(TYPES.get(name, "t"), value) for name, value in properties.items()}
+    """For an a{sv}."""
+    return {name: GLib.Variant(TYPES[name], value) for name, value in properties.items()}
 
 
 class Group:

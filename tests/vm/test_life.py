@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from cordon import MANAGER, NAME, ROOT, wait_for
+from cordon import MANAGER, NAME, ROOT, steady, wait_for
 from machine import ALICE, TREE, Driver, drop_in, keepers, show, systemctl, until, wait_for_end
 
 MIB = 1 << 20
@@ -30,10 +30,7 @@ class World:
     def state(self, group):
         """All that is no figure, and the kernel's own files."""
         files = {name: group.file(name) for name in ("cpu.max", "memory.max", "pids.max", "io.max")}
-        assert group.directory.exists()
-        return {name: value for name, value in group.get_all().items()
-                if not name.endswith(("Current", "Peak", "NSec", "ThrottledUSec", "Pressure", "Bytes", "Operations",
-                                      "DeniedDevices"))} | files
+        return steady(group.get_all()) | files
 
     def check_enforced(self):
         """The process went on all the time, and got what it should; a new process and a new node do, too."""

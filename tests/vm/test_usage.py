@@ -3,18 +3,21 @@ import pathlib
 
 import pytest
 
-from cordon import INFINITY
+from cordon import FIGURES, INFINITY
 from machine import refused, until
 
 MIB = 1 << 20
 PRESSURE = {"CPUPressure": "cpu.pressure", "MemoryPressure": "memory.pressure", "IOPressure": "io.pressure"}
 NUMBERS = ("MemoryCurrent", "MemoryPeak", "MemorySwapCurrent", "CPUUsageNSec", "CPUThrottledUSec", "TasksCurrent",
            "IOReadBytes", "IOWriteBytes", "IOReadOperations", "IOWriteOperations")
-FIGURES = {*NUMBERS, *PRESSURE}
 
 
 def figures(group):
     return {name: value for name, value in group.get_all().items() if name in FIGURES}
+
+
+def test_the_list_is_whole():
+    assert FIGURES - {"DeniedDevices"} == {*NUMBERS, *PRESSURE}
 
 
 def test_of_an_empty_domain(driver):
