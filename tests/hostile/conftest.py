@@ -1,4 +1,3 @@
-import collections
 import pathlib
 import sys
 
@@ -10,11 +9,9 @@ import hostile  # noqa: E402
 # What needs the guard, or does harm where it succeeds.
 collect_ignore = [] if hostile.VM else ["test_open.py", "test_tenant.py", "test_without_guard.py"]
 
-answers = collections.defaultdict(collections.Counter)  # attacker -> the kernel's answers
-
 
 def pytest_terminal_summary(terminalreporter):
-    for attacker, counts in answers.items():
+    for attacker, counts in hostile.answers.items():
         refusals = ", ".join(f"{answer} {n}" for answer, n in counts.most_common() if answer != "0")
         terminalreporter.write_line(
             f"{attacker}: {sum(counts.values())} attempts, {counts['0']} succeeded ({refusals})")

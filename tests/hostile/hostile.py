@@ -3,6 +3,7 @@
 The attacks are build/tests/hostile/attack (attack.c); this puts it into a domain, feeds it one attempt after the other
 and compares, after each, everything that was to hold with what it was before.
 """
+import collections
 import os
 import pathlib
 import subprocess
@@ -21,6 +22,8 @@ LIMITS = {"TasksMax": 100, "MemoryMax": 1 << 28, "MemoryHigh": 1 << 27, "MemoryS
 FILES = "pids.max", "memory.max", "memory.high", "memory.min", "cpu.max", "cpu.weight", "cgroup.max.descendants", \
     "cgroup.type", "cgroup.freeze", "cgroup.procs", "cgroup.subtree_control"
 NOBODY = 65534
+
+answers = collections.defaultdict(collections.Counter)  # attacker -> the kernel's answers, for the summary
 
 
 def attempts(scope):

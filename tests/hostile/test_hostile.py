@@ -3,7 +3,6 @@ import contextlib
 
 import pytest
 
-import conftest
 import hostile
 from hostile import NOBODY, VM
 
@@ -56,7 +55,7 @@ def test_attempt(attacker, attempt, capsys):
     stage, answer, device, pid = attacker.attempt(attempt)
     with capsys.disabled():
         print(f"\n{attacker.name}: {attempt}: {stage}: {answer}", end="")
-    conftest.answers[attacker.name][answer] += 1
+    hostile.answers[attacker.name][answer] += 1
     try:
         assert not attacker.inside or attacker.is_inside(pid)
         assert field.state() == attacker.before

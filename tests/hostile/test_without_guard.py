@@ -3,7 +3,6 @@ import contextlib
 
 import pytest
 
-import conftest
 import hostile
 
 # What succeeds on both releases without the guard, and how many at least do in all.
@@ -32,7 +31,7 @@ def attack_until_harm(system, names):
         while not harm and names:
             name = names.pop(0)
             _, answer, device, pid = attacker.attempt(name)
-            conftest.answers["root without the guard"][answer] += 1
+            hostile.answers["root without the guard"][answer] += 1
             if answer == "0" or device == "0" or not attacker.is_inside(pid):
                 succeeded.add(name)
                 harm = field.state() != before
