@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * cordon-keeper: holds the tree of cordon-tree.service. systemd prunes the empty groups of a unit once the unit has no
  * process (FACTS.md), so two processes sleep in a group beside the drivers'. When one of them ends, the other makes

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * cordond: puts the parts together, and decides when it is time to go.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Every method: what it reads, which rights it needs, what it does. See request.h for the road.
  */

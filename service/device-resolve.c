@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * From the forms of the manual to numbers. Rules of naming: `char-NAME` and `block-NAME` are systemd's
  * (systemd.resource-control(5), DeviceAllow=); numbers of the presets are fixed by the kernel's

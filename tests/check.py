@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Runs the tests of the kinds named (default: all), and counts. Called by ./check, which installs what is needed."""
 import argparse
 import concurrent.futures

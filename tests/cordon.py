@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What the suites share: the service on a private bus, clients of any user, and processes to put into domains.
 
 Values cross the bus as GVariant text, so that a test shows what is sent: bus.call(PATH, DOMAIN, "Kill", "(9,)").

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The process behind cordon.Probe: reads requests, one JSON list a line, and answers with what the kernel said."""
 import collections
 import errno

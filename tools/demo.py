@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What ./run shows: a sealed driver with two domains, and what a process in each can do. Talks to the system bus."""
 import os
 import pathlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The other side of polkit: an authentication agent for real polkitd, and a polkit that lets callers wait.
 
 The agent's interface is private to polkit; its shape is in polkit's data/org.freedesktop.PolicyKit1.*.xml.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """One proper call of every method: on driver "lxc" and its domain "web". What is in no list fails a test."""
 from cordon import DOMAIN, DRIVER, MANAGER, ROOT, domain_path, driver_path
 

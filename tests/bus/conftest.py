@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Fixtures of the bus suite: one service for a module, empty again after each test."""
 import os
 import pathlib

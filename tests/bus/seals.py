@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The seals as bpftool shows them."""
 import json
 import pathlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Who may do what: the real polkitd with rules, with a person who answers, without either.
 
 The driver's name decides what polkit says (rules/50-cordon.rules): "yes", "no", "half", "picky"; of others it wants an

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Every error, provoked over the bus: its name, a message that says what is wrong, and no trace left."""
 import contextlib
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """A caller inside the tree reads what everybody may read, and changes nothing, root or not."""
 import os
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Every method, property and signal, used as it should be."""
 import os
 import re

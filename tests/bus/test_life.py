@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The daemon comes and goes; what it made stays as it was."""
 import contextlib
 import os

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Runs a command to which bpf(2) says EPERM, as kernels do whose policy forbids it: without-bpf COMMAND…
  */

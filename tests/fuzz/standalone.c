@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Runs a fuzz target without libFuzzer: each file of the corpus, then mutations of them, always the same ones, so that
  * a failure is one that everybody can repeat.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Ways out through bpf(2). */
 #include "attack.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Ways to a device that was not granted. */
 #include "attack.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Ways out through processes outside, the kernel itself, and the bus. */
 #include "attack.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Ways out through io_uring, whose workers might not be where their owner is. */
 #include "attack.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * attack KEY=VALUE…          reads names of attempts, one a line, and prints one line each:
  *                            NAME|WHAT IT DID LAST|THE KERNEL'S ANSWER|OPENING THE DEVICE|PID

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """A tenant who attacks, and an observer outside who looks whether anything was gained.
 
 The attacks are build/tests/hostile/attack (attack.c); this puts it into a domain, feeds it one attempt after the other

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """No way out: every attempt of attack.c, by every kind of attacker that this machine can have."""
 import contextlib
 

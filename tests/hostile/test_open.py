@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What the seal does not prevent, and the manual says so (cordon-seal(7)): each test shows one such thing."""
 import contextlib
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Guard=auto|require|off, where the guard loads (virtual machines) and where this kernel does not permit it."""
 import contextlib
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What a tenant needs stays possible under the guard."""
 import contextlib
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """A newer daemon over an older one's tree: no wrong answer at any moment, and one program in the end."""
 import os
 import shutil

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The attempts are real: without the guard root gets out of a domain by many of them."""
 import contextlib
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """bpf(2) on the seal's programs: by the suite, and by those who should not succeed: bpf.py detach DIRECTORY…"""
 import ctypes
 import errno

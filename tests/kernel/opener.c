@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Opens devices as fast as it can, in a domain whose list changes, and counts the answers that were wrong.
  *

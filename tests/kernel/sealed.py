@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What the kernel suite shares: a world with one driver, domains in it, and a look at the kernel's side of them."""
 import contextlib
 import itertools

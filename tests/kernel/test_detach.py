@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The seal cannot be taken off by who lacks the right: the flags it is attached with decide (FACTS, device control)."""
 import subprocess
 

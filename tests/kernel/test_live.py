@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Lists that change, daemons that die and domains that come and go while a process opens without pause."""
 import os
 import signal

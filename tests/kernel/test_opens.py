@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Which opens and mknods of real nodes each form of device permits, and in which groups."""
 import os
 import shutil

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Processes into domains, all or none; killing and removing what is inside."""
 import os
 import signal

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Daemons come and go; what they enforce stays, and nothing is left of what they removed."""
 import os
 import signal

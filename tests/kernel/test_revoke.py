@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Granting and revoking over the bus, judged by what opens then."""
 import pytest
 

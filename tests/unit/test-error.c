@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "expect.h"
 
 static void is_set_with_its_message(void) {

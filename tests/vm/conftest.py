@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Fixtures of the virtual machine suite, which runs where Cordon is installed: tests/vm/boot."""
 import pathlib
 import sys

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What the virtual machine suite shares: the installed service on the real system bus, and its groups in the tree."""
 import contextlib
 import itertools

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What a user has after the installation: a service that comes when it is called, and units that are in order."""
 import subprocess
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """A plain client with a cache: what GDBusObjectManagerClient holds is the kernel's truth after each step."""
 import pytest
 from gi.repository import Gio

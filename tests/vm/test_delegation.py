@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """DelegateUser: the group is the user's, its limits are not."""
 import os
 

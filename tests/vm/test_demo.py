@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What ./run shows, where every limit is there: README.md has it to the letter."""
 import re
 import subprocess

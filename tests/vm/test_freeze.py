@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Freeze, thaw, kill: what the processes do, what the kernel says, and what a listener is told."""
 import os
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What comes over a machine in its life, with domains in place: nothing changes for them, and nothing is open for a
 moment. A process in the running one opens what it may and what it may not, over and over."""
 import os

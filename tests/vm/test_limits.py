@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Every limit in the kernel's files: at creation and on what exists, of domains and of drivers, read back."""
 import pathlib
 import subprocess

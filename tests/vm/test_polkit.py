@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Real users, the real polkitd, and a rule as an administrator writes it."""
 import pathlib
 

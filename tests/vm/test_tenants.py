@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Real tenants beneath a domain: each starts there, has the domain's devices and no others although its own
 configuration allows all of them, and is held by the domain's limit. All share the machine's own programs as their
 root, and run tests/probe.py; the options that a tenant needs are said where it is started.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Every figure moves as it should, and is what the kernel says."""
 import pathlib
 
