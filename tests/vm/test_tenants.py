@@ -103,6 +103,7 @@ def lxc(group, command, narrow=False):
         lxc.apparmor.profile = unconfined
         lxc.cgroup.relative = 1
         lxc.cgroup2.devices.{"deny" if narrow else "allow"} = a
+        lxc.cgroup2.devices.allow = c 1:3 rwm
         """)
     return in_subgroup(group, ["lxc-execute", "-P", str(WORK), "-f", str(config), "-n", command[-1], "--", *command])
 
@@ -262,5 +263,5 @@ def set_tasks_max(bus, path, value):
 def test_engine_narrows_its_own_group(start, name):
     """By a device program below the domain, which the guard lets an engine in the domain attach there."""
     launch, _, options = TENANTS[name]
-    tenant = start(name, functools.partial(launch, narrow=True), **options)
+    tenant = start(name + "-narrow", functools.partial(launch, narrow=True), **options)
     assert tenant.tries(*PERMITTED)[1] == "EPERM"
