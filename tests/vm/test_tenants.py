@@ -25,7 +25,7 @@ ROOTFS = WORK / "rootfs"
 PERMITTED, FORBIDDEN = ("c", 10, 229), ("c", 10, 200)  # /dev/fuse, /dev/net/tun
 TASKS = 20
 USER = 1000
-TIMEOUT = 60  # a bound, never a measure
+TIMEOUT = 120  # a bound, never a measure
 
 
 def probe_command(name):
@@ -58,7 +58,7 @@ def crun_run(command, narrow=False, **linux):
 
 
 def crun_moved(_group, command):
-    """Without a group of its own: it would make that beside the domain, which is refused."""
+    """Without a group of its own: it would make that outside the domain, which is refused."""
     return ["crun", "--cgroup-manager=disabled", *crun_run(command)]
 
 
@@ -104,6 +104,7 @@ def lxc(group, command, narrow=False):
         lxc.apparmor.profile = unconfined
         lxc.cgroup.relative = 1
         lxc.cgroup2.devices.{"deny" if narrow else "allow"} = a
+        lxc.cgroup2.devices.allow = c 1:3 rwm
         """)
     return in_subgroup(group, ["lxc-execute", "-P", str(WORK), "-f", str(config), "-n", command[-1], "--", *command])
 
@@ -116,9 +117,9 @@ def nspawn(_group, command, *options):
 
 
 def nspawn_booted(group, command):
-    """systemd as PID 1, with the probe as one of its services, spoken to through two pipes in the file system."""
+    """systemd as PID 1, with the journal and the probe as its services; pipes in the file system lead to the probe."""
     (ROOTFS / "etc/systemd/system/tenant.service").write_text(
-        "[Unit]\nRequires=basic.target\nAfter=basic.target\n[Service]\n"
+        "[Unit]\nDefaultDependencies=no\nRequires=systemd-journald.service\nAfter=systemd-journald.service\n[Service]\n"
         f"ExecStart={' '.join(command)}\nStandardInput=file:/srv/in\nStandardOutput=file:/srv/out\n")
     for name in "in", "out":
         os.mkfifo(ROOTFS / "srv" / name)
@@ -137,8 +138,8 @@ def bubblewrap(_group, command):
 class Tenant(cordon.Probe):
     """A probe that was started by `launch`, from a process that is in the domain by then if `inside`."""
 
-    def __init__(self, bus, domain, launch, *, inside=True, uid=0, user_namespace=False):
-        self.domain, self.user_namespace = domain, user_namespace
+    def __init__(self, bus, domain, launch, *, inside=True, uid=0):
+        self.domain = domain
         self.errors = open(WORK / "errors", "w+")  # pylint: disable=consider-using-with
         group = bus.get(domain_path("tenants", domain), DOMAIN, "ControlGroup")
         argv = launch(group, probe_command(domain))
@@ -225,7 +226,7 @@ TENANTS = {
     "crun-nested": (crun_nested, "/container", {}),
     "podman": (podman_parent, "/libpod-[0-9a-f]+", {"inside": False}),
     "podman-nested": (podman_nested, "/libpod-payload-[0-9a-f]+", {}),
-    "podman-rootless": (podman_rootless, "/libpod-payload-[0-9a-f]+", {"uid": USER, "user_namespace": True}),
+    "podman-rootless": (podman_rootless, "/libpod-payload-[0-9a-f]+", {"uid": USER}),
     "lxc": (lxc, "/engine/lxc.payload.lxc", {}),
     "nspawn": (nspawn, "/payload", {}),
     "nspawn-booted": (nspawn_booted, "/payload/system.slice/tenant.service", {}),
@@ -238,8 +239,7 @@ def test_tenant(bus, start, name):
     launch, below, options = TENANTS[name]
     tenant = start(name, launch, **options)
     path = domain_path("tenants", name)
-    # In a user namespace of its own nobody makes device nodes, whatever is granted.
-    made = "EPERM" if tenant.user_namespace else 0
+    made = "EPERM" if "uid" in options else 0  # in a user's own namespace nobody makes nodes, whatever is granted
 
     tenant.each()  # once it has answered it is there
     assert re.fullmatch(re.escape(bus.get(path, DOMAIN, "ControlGroup")) + below, tenant.group())
@@ -263,5 +263,14 @@ def set_tasks_max(bus, path, value):
 def test_engine_narrows_its_own_group(start, name):
     """By a device program below the domain, which the guard lets an engine in the domain attach there."""
     launch, _, options = TENANTS[name]
-    tenant = start(name, functools.partial(launch, narrow=True), **options)
+    tenant = start(name + "-narrow", functools.partial(launch, narrow=True), **options)
     assert tenant.tries(*PERMITTED)[1] == "EPERM"
+
+
+def test_podman_privileged_does_not_start(start):
+    """What ALL_DEVICES is for. It fails closed, and names the node."""
+    tenant = start("privileged", lambda group, command: podman("--cgroup-parent=" + group, "--privileged",
+                                                               storage=WORK / "podman", command=command), inside=False)
+    tenant.process.stdin.close()
+    assert tenant.process.wait(TIMEOUT) != 0
+    assert re.search("mknod `?/dev/.*: Operation not permitted", tenant.said())
