@@ -70,6 +70,7 @@ class Field:
                            {"T": "pids", "M": "memory", "C": "cpu"}[name[0]] in controllers)
         delegation = f", 'DelegateUser': <uint32 {delegate}>" if delegate else ""
         self.bus.create_driver("hostile", "{'MaxDomains': <uint32 10>}")
+        self.guarded = self.bus.get(cordon.ROOT, cordon.MANAGER, "SealStrength") == "guarded"
         self.bus.create_domain("hostile", "inside", f"{{{limits}, 'DeviceAllow': <{DEVICES}>{delegation}}}")
         self.bus.create_domain("hostile", "sibling", f"{{'DeviceAllow': <{DEVICES}>}}")
         self.bus.create_domain("hostile", "empty")
@@ -90,7 +91,7 @@ class Field:
     def facts(self):
         """What attack.c is told: all that an insider could know."""
         program = bpf.query(self.driver, bpf.CGROUP_DEVICE)[0]
-        guard = bpf.query(self.driver, bpf.LSM_CGROUP) if self.guarded() else []
+        guard = bpf.query(self.driver, bpf.LSM_CGROUP) if self.guarded else []
         map_id = bpf.map_ids(program)[0]
         modules = pathlib.Path(f"/lib/modules/{os.uname().release}/kernel")
         return {"root": self.root, "tree": self.tree, "driver": self.driver, "domain": self.inside,
@@ -101,18 +102,19 @@ class Field:
                 "module": next(modules.rglob("dummy.ko*"), "none") if VM else "none",
                 "kernel": next(pathlib.Path("/boot").glob("vmlinuz*"), "none")}
 
-    def guarded(self):
-        return self.bus.get(cordon.ROOT, cordon.MANAGER, "SealStrength") == "guarded"
+    def properties(self):
+        """What the service says of what a tenant must not change."""
+        domain = self.bus.get_all(cordon.domain_path("hostile", "inside"), cordon.DOMAIN)
+        driver = self.bus.get_all(cordon.driver_path("hostile"), cordon.DRIVER)
+        return [*(domain[name] for name in ("DeviceAllow", "EffectiveDevices", "Owner", "State", *LIMITS)),
+                *(driver[name] for name in ("Sealed", "DeviceCeiling", "MaxDomains", "NDomains"))]
 
     def state(self):
-        """Everything that a tenant must not change."""
-        domain, driver = cordon.domain_path("hostile", "inside"), cordon.driver_path("hostile")
-        properties = self.bus.get_all(domain, cordon.DOMAIN)
+        """The same as the kernel has it, and more; quick, for it is looked at after every attempt."""
         return {
-            "domain": {name: properties[name] for name in ("DeviceAllow", "EffectiveDevices", "Owner", "State", *LIMITS)},
-            "driver": [self.bus.get(driver, cordon.DRIVER, name) for name in ("Sealed", "DeviceCeiling", "NDomains")],
+            "devices": self.bus.get(cordon.domain_path("hostile", "inside"), cordon.DOMAIN, "EffectiveDevices"),
             "programs": bpf.query(self.driver, bpf.CGROUP_DEVICE),
-            "guard": bpf.query(self.driver, bpf.LSM_CGROUP) if self.guarded() else [],
+            "guard": bpf.query(self.driver, bpf.LSM_CGROUP) if self.guarded else [],
             "files": {f"{group}/{name}": read(group / name) for group in (self.tree, self.driver, self.inside,
                                                                           self.sibling, self.empty)
                       for name in FILES if group != self.inside or name != "cgroup.procs"},

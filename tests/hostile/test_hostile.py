@@ -27,8 +27,9 @@ def attack(where, attacker):
     with hostile.Field(where, delegate=NOBODY if attacker == "delegate" else None) as field:
         made = hostile.Attacker(field, uid=0 if attacker == "root" else NOBODY, inside=attacker != "outsider",
                                 wrapper=NAMESPACES if attacker == "delegate" else ())
-        made.before = field.state()
+        made.before, properties = field.state(), field.properties()
         yield made
+        assert field.properties() == properties
         made.close()
 
 
