@@ -75,7 +75,8 @@ def run_pytest(tally, suite, directory, prefix):
 
 def run_vm(release):
     """The same runner, inside a virtual machine. Returns its status, output and report, which comes behind a mark."""
-    command = ("CORDON_VM=1 /usr/bin/python3 -m pytest -q -p no:cacheprovider --junitxml report.xml tests/vm "
+    command = ("CORDON_VM=1 /usr/bin/python3 -m pytest -q -p no:cacheprovider "
+               "--basetemp /var/tmp/pytest --junitxml report.xml tests/vm "
                "tests/hostile; status=$?; echo; echo ==REPORT==; cat report.xml; exit $status")
     copies = TOP / "tests", *(TOP / file for file in VM_FILES)
     done = subprocess.run([TOP / "tests/vm/boot", "--release", release, "--timeout", "1500",

@@ -112,6 +112,8 @@ static __always_inline int may_write_sysfs(struct inode *inode) {
 
         if (!node || bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(node, name)) < 0)
                 return DENY;
+        if (equals(name, "resume")) /* reads an image of the whole kernel from any block device */
+                return DENY;
         return !equals(name, "uevent_helper") && !equals(name, "usermode_helper") && !equals(name, "cltrack_prog") &&
                !equals(name, "cache_getent") && !equals(name, "v86d");
 }

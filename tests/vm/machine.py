@@ -154,7 +154,7 @@ def show(unit, name):
 
 def wait_for_end(pid):
     """Of a process that need not be ours."""
-    with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(OSError):  # gone, or a zombie, of which Linux 6.1 says EINVAL
         fd = os.pidfd_open(pid)
         poll = select.poll()
         poll.register(fd, select.POLLIN)
