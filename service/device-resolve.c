@@ -173,6 +173,10 @@ static DeviceGrant *resolve_path(const DeviceHost *host, const char *what, uint3
                 cordon_fail(error, CORDON_ERROR_INVALID_DEVICE, "device \"%s\" is not a device node", what);
                 return NULL;
         }
+        if (st.st_rdev == 0) { /* what systemd puts in the place of a device that is to be out of reach */
+                cordon_fail(error, CORDON_ERROR_INVALID_DEVICE, "device \"%s\" is hidden from this service", what);
+                return NULL;
+        }
         path = node_path(host->dev_fd, node);
         if (!path || !is_printable(path) || !g_utf8_validate(path, -1, NULL)) {
                 cordon_fail(error, CORDON_ERROR_INVALID_DEVICE, "device \"%s\" has no path below /dev", what);
