@@ -6,6 +6,8 @@
 #include <sys/inotify.h>
 #include <systemd/sd-event.h>
 
+#include "group-process.h"
+
 #define KEEPER LIBEXECDIR "/cordon-keeper"
 #define GROUP "keeper"
 

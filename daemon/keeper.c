@@ -17,6 +17,7 @@
 #include "error.h"
 #include "fd.h"
 #include "group.h"
+#include "group-process.h"
 
 #define NAME "keeper"
 #define RETRY_MSEC 1000

@@ -124,7 +124,7 @@ static bool decode_entries(sd_bus_message *message, const Limit *limit, LimitVal
                         return message_fail(error, r);
                 if (r == 0)
                         break;
-                if (limit->format != LIMIT_FORMAT_PAGES) {
+                if (limit->v2.format != LIMIT_FORMAT_PAGES) {
                         key = device = block_resolve(limit->name, key, error);
                         if (!device)
                                 return false;
@@ -132,8 +132,8 @@ static bool decode_entries(sd_bus_message *message, const Limit *limit, LimitVal
                 if (value->entries->len >= LIMIT_ENTRIES_MAX)
                         return cordon_fail(error, CORDON_ERROR_QUOTA_EXCEEDED, "%s has more than %d entries", limit->name,
                                            LIMIT_ENTRIES_MAX);
-                if (!limit_entries_add(value->entries, limit, key, number, error))
-                        return false;
+                if (!limit_entries_add(value->entries, key, number))
+                        return cordon_fail(error, CORDON_ERROR_INVALID_PROPERTY, "%s names %s twice", limit->name, key);
         }
         r = sd_bus_message_exit_container(message);
         return r >= 0 || message_fail(error, r);

@@ -281,6 +281,7 @@ void edge_free(Edge *edge) {
         caller_cache_free(edge->callers);
         for (size_t i = 0; i < G_N_ELEMENTS(edge->vtables); i++)
                 g_free(edge->vtables[i]);
+        group_view_free(edge->view);
         g_strfreev(edge->controllers);
         sd_bus_unref(edge->bus);
         g_free(edge);

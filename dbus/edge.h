@@ -9,6 +9,7 @@
 #include "caller.h"
 #include "domain.h"
 #include "driver.h"
+#include "group-limit.h"
 #include "tree.h"
 
 /*
@@ -30,6 +31,9 @@ typedef struct Edge {
         GStrv controllers;
         LimitValue *defaults;      /* of each limit, in a new domain; with has_default */
         bool *has_default;
+        GroupView *view;           /* of the group looked at in this turn of the main loop */
+        Group *viewed;
+        uint64_t view_turn;
         sd_event_source *counts;   /* NDomains has changed and was not told yet */
         GHashTable *counts_of;     /* of these drivers, by name */
         sd_bus_slot *slots[5];

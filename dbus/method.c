@@ -6,6 +6,7 @@
 
 #include "decode.h"
 #include "error.h"
+#include "group-process.h"
 #include "name.h"
 #include "request.h"
 

@@ -36,16 +36,34 @@ static int append_entries(sd_bus_message *reply, const GArray *entries) {
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
+/*
+ * One look at a group for all properties that are asked for in one turn of the main loop, which has one message: GetAll
+ * reads each file once.
+ */
+static GroupView *look_at(Tree *tree, Group *group) {
+        Edge *edge = tree->userdata;
+        uint64_t turn = 0;
+
+        sd_event_get_iteration(tree->event, &turn);
+        if (!edge->view || edge->viewed != group || edge->view_turn != turn) {
+                group_view_free(edge->view);
+                edge->view = group_view_new(group);
+                edge->viewed = group;
+                edge->view_turn = turn;
+        }
+        return edge->view;
+}
+
 /* A figure that this host does not have is shown as unavailable. */
-static int append_usage(sd_bus_message *reply, Group *group, const Usage *usage) {
+static int append_usage(sd_bus_message *reply, GroupView *view, const Usage *usage) {
         UsageValue value = {
                 .number = USAGE_UNAVAILABLE,
                 .some.total = USAGE_UNAVAILABLE,
                 .full.total = USAGE_UNAVAILABLE,
         };
 
-        group_read_usage(group, usage, &value);
-        if (usage->format != USAGE_FORMAT_PRESSURE)
+        group_view_usage(view, usage, &value);
+        if (strcmp(usage->signature, "t") == 0)
                 return sd_bus_message_append(reply, "t", value.number);
         return sd_bus_message_append(reply, usage->signature, value.some.average[0], value.some.average[1],
                                      value.some.average[2], value.some.total, value.full.average[0],
@@ -63,16 +81,16 @@ static int append_limit_value(sd_bus_message *reply, const Limit *limit, const L
 }
 
 /* A limit that this host does not have is shown as none. */
-static void read_limit(Group *group, const Limit *limit, LimitValue *ret_value) {
+static void read_limit(GroupView *view, const Limit *limit, LimitValue *ret_value) {
         *ret_value = (LimitValue) { .number = LIMIT_INFINITY };
-        group_read_limit_in_force(group, limit, ret_value, NULL);
+        group_view_limit_in_force(view, limit, ret_value, NULL);
 }
 
-static int append_limit(sd_bus_message *reply, Group *group, const Limit *limit) {
+static int append_limit(sd_bus_message *reply, GroupView *view, const Limit *limit) {
         LimitValue value;
         int r;
 
-        read_limit(group, limit, &value);
+        read_limit(view, limit, &value);
         r = append_limit_value(reply, limit, &value);
         limit_value_clear(&value);
         return r;
@@ -178,12 +196,16 @@ static int get_driver_n_domains(sd_bus *bus, const char *path, const char *inter
 
 static int get_driver_limit(sd_bus *bus, const char *path, const char *interface, const char *property,
                             sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        return append_limit(reply, ((Driver *) userdata)->group, limit_find(property));
+        Driver *driver = userdata;
+
+        return append_limit(reply, look_at(driver->tree, driver->group), limit_find(property));
 }
 
 static int get_driver_usage(sd_bus *bus, const char *path, const char *interface, const char *property,
                             sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        return append_usage(reply, ((Driver *) userdata)->group, usage_find(property));
+        Driver *driver = userdata;
+
+        return append_usage(reply, look_at(driver->tree, driver->group), usage_find(property));
 }
 
 /* ---- a domain ---- */
@@ -242,19 +264,24 @@ static int get_effective_devices(sd_bus *bus, const char *path, const char *inte
 
 static int get_domain_limit(sd_bus *bus, const char *path, const char *interface, const char *property,
                             sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        return append_limit(reply, ((Domain *) userdata)->group, limit_find(property));
+        Domain *domain = userdata;
+
+        return append_limit(reply, look_at(domain->driver->tree, domain->group), limit_find(property));
 }
 
 static int get_domain_usage(sd_bus *bus, const char *path, const char *interface, const char *property,
                             sd_bus_message *reply, void *userdata, sd_bus_error *error) {
-        return append_usage(reply, ((Domain *) userdata)->group, usage_find(property));
+        Domain *domain = userdata;
+
+        return append_usage(reply, look_at(domain->driver->tree, domain->group), usage_find(property));
 }
 
 static int get_oom_kills(sd_bus *bus, const char *path, const char *interface, const char *property,
                          sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        Domain *domain = userdata;
         uint64_t kills = USAGE_UNAVAILABLE;
 
-        group_read_oom_kills(((Domain *) userdata)->group, &kills);
+        group_view_oom_kills(look_at(domain->driver->tree, domain->group), &kills);
         return sd_bus_message_append(reply, "t", kills);
 }
 
@@ -342,27 +369,35 @@ static int append_property(sd_bus_message *message, Edge *edge, const char *path
 /* A limit may move another in the same file: a small quota takes a longer period. */
 static bool is_set(const GArray *limits_set, const Limit *limit) {
         for (unsigned i = 0; i < limits_set->len; i++)
-                if (strcmp(g_array_index(limits_set, LimitSetting, i).limit->file, limit->file) == 0)
+                if (strcmp(g_array_index(limits_set, LimitSetting, i).limit->v2.file, limit->v2.file) == 0)
                         return true;
         return false;
 }
 
-/* What was set is read back; the rest is as in every new group, which is read once. */
-static int append_new_limit(sd_bus_message *message, Edge *edge, Domain *domain, const Limit *limit, bool set) {
+/* What every new group has is read once. On cgroup v1 a set of processors is the parent's, so it may be another. */
+static const LimitValue *find_default(Edge *edge, GroupView *view, const Limit *limit) {
         size_t i = limit - limits;
-        int r = sd_bus_message_open_container(message, 'e', "sv");
+        LimitValue *value = &edge->defaults[i];
 
-        if (!set && !edge->has_default[i]) {
-                read_limit(domain->group, limit, &edge->defaults[i]);
+        if (!edge->has_default[i] || (value->text && *value->text)) {
+                limit_value_clear(value);
+                read_limit(view, limit, value);
                 edge->has_default[i] = true;
         }
+        return value;
+}
+
+/* What was set is read back. */
+static int append_new_limit(sd_bus_message *message, Edge *edge, GroupView *view, const Limit *limit, bool set) {
+        int r = sd_bus_message_open_container(message, 'e', "sv");
+
         if (r >= 0)
                 r = sd_bus_message_append(message, "s", limit->name);
         if (r >= 0)
                 r = sd_bus_message_open_container(message, 'v', limit->signature);
         if (r >= 0)
-                r = set ? append_limit(message, domain->group, limit)
-                        : append_limit_value(message, limit, &edge->defaults[i]);
+                r = set ? append_limit(message, view, limit)
+                        : append_limit_value(message, limit, find_default(edge, view, limit));
         if (r >= 0)
                 r = sd_bus_message_close_container(message);
         return r < 0 ? r : sd_bus_message_close_container(message);
@@ -380,7 +415,7 @@ int property_append_new_domain(sd_bus_message *message, Edge *edge, const char *
                 if (property->flags & (CONST | CHANGES) || property->get == get_device_allow)
                         r = append_property(message, edge, path, property, domain);
         for (size_t i = 0; r >= 0 && i < n_limits; i++)
-                r = append_new_limit(message, edge, domain, &limits[i], is_set(limits_set, &limits[i]));
+                r = append_new_limit(message, edge, look_at(edge->tree, domain->group), &limits[i], is_set(limits_set, &limits[i]));
         if (r >= 0)
                 r = sd_bus_message_close_container(message);
         return r < 0 ? r : sd_bus_message_close_container(message);

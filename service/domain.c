@@ -5,13 +5,16 @@
 #include <linux/limits.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "driver.h"
 #include "error.h"
+#include "fd.h"
 #include "group-limit.h"
+#include "group-process.h"
 #include "waiter.h"
 
 #define KIND "domain"
@@ -44,7 +47,7 @@ static Domain *domain_alloc(Driver *driver, const char *name, Group *group) {
         domain->name = g_strdup(name);
         domain->group = group;
         domain->id = group_id(group);
-        domain->events_watch = domain->memory_watch = -1;
+        domain->events_watch = -1;
         return domain;
 }
 
@@ -62,7 +65,8 @@ void domain_free(Domain *domain) {
         if (!domain)
                 return;
         watch_remove(domain->driver->tree->watch, domain->events_watch);
-        watch_remove(domain->driver->tree->watch, domain->memory_watch);
+        oom_watch_free(domain->oom);
+        sd_event_source_disable_unref(domain->stray);
         waiter_finish_all(g_steal_pointer(&domain->removals), NULL);
         fail_waiters(domain);
         group_free(domain->group);
@@ -79,12 +83,19 @@ static void changed(Domain *domain, const char *property) {
                 tree->listener->domain_changed(domain, property, tree->userdata);
 }
 
+static void forget_lists(Domain *domain) {
+        g_autoptr(GArray) rules = device_list_rules(domain->devices);
+
+        device_lists_forget(domain->driver->lists, rules);
+}
+
 void domain_forget(Domain *domain) {
         Driver *driver = domain->driver;
         Tree *tree = driver->tree;
         g_autofree char *name = g_strdup(domain->name);
 
         seal_forget_domain(driver->seal, group_id(domain->group));
+        forget_lists(domain);
         driver_drop_domain(driver, domain);
         tree->listener->domain_removed(driver->name, name, tree->userdata);
 }
@@ -109,45 +120,62 @@ DomainState domain_refresh_state(Domain *domain) {
         return domain->state;
 }
 
+static int on_stray_ended(sd_event_source *source, int fd, uint32_t revents, void *userdata);
+
+/* Its processes have ended, but for strays. */
+static void finish_removal(Domain *domain) {
+        sd_event *event = domain->driver->tree->event;
+        g_autoptr(Process) stray = NULL;
+        g_autoptr(GError) error = NULL;
+        GSList *removals;
+
+        domain->stray = sd_event_source_disable_unref(domain->stray);
+        if (group_kill_strays(domain->group, &stray, &error) && stray &&
+            sd_event_add_io(event, &domain->stray, stray->fd, EPOLLIN, on_stray_ended, domain) >= 0) {
+                sd_event_source_set_io_fd_own(domain->stray, true);
+                fd_steal(&stray->fd);
+                return;
+        }
+        removals = g_steal_pointer(&domain->removals);
+        if (!error && group_remove(domain->group, &error))
+                domain_forget(domain);
+        waiter_finish_all(removals, error);
+}
+
+static int on_stray_ended(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        finish_removal(userdata);
+        return 0;
+}
+
 static void on_events(uint32_t mask, const char *name, void *userdata) {
         Domain *domain = userdata;
-        g_autoptr(GError) error = NULL;
         bool populated, frozen;
-        GSList *removals;
 
         domain_refresh_state(domain);
         if (!group_read_events(domain->group, &populated, &frozen, NULL))
                 return;
         waiter_finish_all(frozen ? g_steal_pointer(&domain->freezes) : g_steal_pointer(&domain->thaws), NULL);
-        if (!domain->removals || populated)
-                return;
-        removals = g_steal_pointer(&domain->removals);
-        if (group_remove(domain->group, &error))
-                domain_forget(domain);
-        waiter_finish_all(removals, error);
+        if (domain->removals && !populated)
+                finish_removal(domain);
 }
 
-static void on_memory_events(uint32_t mask, const char *name, void *userdata) {
-        Domain *domain = userdata;
-        uint64_t kills;
-
-        if (!group_read_oom_kills(domain->group, &kills) || kills == domain->oom_kills)
-                return;
-        domain->oom_kills = kills;
-        changed(domain, "OOMKills");
+static void on_oom_kill(uint64_t kills, void *userdata) {
+        changed(userdata, "OOMKills");
 }
 
 static bool follow(Domain *domain, GError **error) {
-        Watch *watch = domain->driver->tree->watch;
-        int fd = group_fd(domain->group);
+        Tree *tree = domain->driver->tree;
+        g_autoptr(GError) cause = NULL;
 
-        domain->events_watch = watch_add(watch, fd, "cgroup.events", IN_MODIFY, on_events, domain, error);
+        domain->events_watch = watch_add(tree->watch, group_fd(domain->group), "cgroup.events", IN_MODIFY, on_events,
+                                         domain, error);
         if (domain->events_watch < 0)
                 return false;
-        if (!group_read_oom_kills(domain->group, &domain->oom_kills)) /* no memory controller here */
+        domain->oom = oom_watch_new(tree->event, tree->watch, domain->group, on_oom_kill, domain, &cause);
+        if (!cause)
                 return true;
-        domain->memory_watch = watch_add(watch, fd, "memory.events", IN_MODIFY, on_memory_events, domain, error);
-        return domain->memory_watch >= 0;
+        g_propagate_error(error, g_steal_pointer(&cause));
+        return false;
 }
 
 /* ---- devices ---- */
@@ -192,8 +220,9 @@ static GArray *difference(const GPtrArray *before, const GPtrArray *after) {
 }
 
 /* One key changes in place; several change in one step by a new list. */
-static bool enforce(Domain *domain, const GPtrArray *before, const GPtrArray *after, GError **error) {
-        g_autoptr(GArray) changes = difference(before, after), rules = NULL;
+static bool change_seal(Domain *domain, const GPtrArray *before, const GPtrArray *after, const GArray *rules,
+                        GError **error) {
+        g_autoptr(GArray) changes = difference(before, after);
         uint64_t id = group_id(domain->group);
 
         if (changes->len == 0)
@@ -203,8 +232,20 @@ static bool enforce(Domain *domain, const GPtrArray *before, const GPtrArray *af
 
                 return seal_set_rule(domain->driver->seal, id, &change->device, change->access, error);
         }
-        rules = device_list_rules(after);
         return seal_set_rules(domain->driver->seal, id, rules, error);
+}
+
+/* The lists behind the seal have what both give together while the seal, which decides, changes. */
+static bool enforce(Domain *domain, const GPtrArray *before, const GPtrArray *after, GError **error) {
+        g_autoptr(GArray) old = device_list_rules(before), new = device_list_rules(after);
+        DeviceLists *lists = domain->driver->lists;
+
+        if (!device_lists_widen(lists, domain->group, old, new, error))
+                return false;
+        if (change_seal(domain, before, after, new, error))
+                return device_lists_narrow(lists, domain->group, old, new, error);
+        device_lists_narrow(lists, domain->group, new, old, NULL);
+        return false;
 }
 
 /* The kernel is changed first: after a crash in between the next start keeps what both give. */
@@ -258,13 +299,21 @@ static bool write_attributes(Domain *domain, GError **error) {
 }
 
 static bool set_up(Domain *domain, const DomainSpec *spec, GError **error) {
+        g_autoptr(GArray) none = g_array_new(false, false, sizeof(DeviceRule));
         g_autoptr(GArray) rules = device_list_rules(spec->devices);
+        DeviceLists *lists = domain->driver->lists;
 
-        return group_write_limits(domain->group, spec->limits, error) &&
-               seal_set_rules(domain->driver->seal, group_id(domain->group), rules, error) &&
-               (!spec->delegate || group_delegate(domain->group, spec->delegate_user, error)) &&
-               follow(domain, error) && write_attributes(domain, error) &&
-               domain_attach(domain, spec->processes, error);
+        if (!group_write_limits(domain->group, spec->limits, error) ||
+            !device_lists_close(lists, domain->group, error) ||
+            !device_lists_widen(lists, domain->group, none, rules, error))
+                return false;
+        if (seal_set_rules(domain->driver->seal, group_id(domain->group), rules, error) &&
+            (!spec->delegate || group_delegate(domain->group, spec->delegate_user, error)) &&
+            follow(domain, error) && write_attributes(domain, error) &&
+            domain_attach(domain, spec->processes, error))
+                return true;
+        device_lists_forget(lists, rules);
+        return false;
 }
 
 static bool check_new(Driver *driver, const DomainSpec *spec, GError **error) {
@@ -341,12 +390,13 @@ static bool reconcile(Domain *domain, GError **error) {
         if (!rules)
                 return false;
         if (same_rules(rules, recorded))
-                return true;
+                return device_lists_adopt(domain->driver->lists, domain->group, rules, error);
         g_warning("domain \"%s\": the devices in force are not those recorded; keeping what both give", domain->name);
         common = device_list_within(domain->devices, rules);
         g_array_unref(rules);
         rules = device_list_rules(common);
-        if (!seal_set_rules(seal, id, rules, error) || !write_devices(domain, common, error))
+        if (!device_lists_adopt(domain->driver->lists, domain->group, rules, error) ||
+            !seal_set_rules(seal, id, rules, error) || !write_devices(domain, common, error))
                 return false;
         g_ptr_array_unref(domain->devices);
         domain->devices = g_steal_pointer(&common);
@@ -387,8 +437,9 @@ bool domain_set_limits(Domain *domain, const GArray *settings, GError **error) {
 }
 
 /* Where the process is now; refused when it cannot be confined or is another domain's. */
-static bool check_process(Domain *domain, const Process *process, char **ret_group, GError **error) {
-        g_autofree char *group = process_group(process, error);
+static bool check_process(Domain *domain, const Process *process, char **ret_place, GError **error) {
+        g_autofree char *place = process_place(process, error);
+        g_autofree char *group = place ? process_group(process, error) : NULL;
         Tree *tree = domain->driver->tree;
         Domain *other;
 
@@ -403,7 +454,7 @@ static bool check_process(Domain *domain, const Process *process, char **ret_gro
         if (other && other != domain)
                 return cordon_fail(error, CORDON_ERROR_BUSY, "process %d is in domain \"%s\" of driver \"%s\" already",
                                    (int) process->pid, other->name, other->driver->name);
-        *ret_group = g_steal_pointer(&group);
+        *ret_place = g_steal_pointer(&place);
         return true;
 }
 
@@ -421,17 +472,17 @@ static bool move(Domain *domain, const Process *process, GError **error) {
 }
 
 bool domain_attach(Domain *domain, const GPtrArray *processes, GError **error) {
-        g_autoptr(GPtrArray) groups = g_ptr_array_new_with_free_func(g_free);
+        g_autoptr(GPtrArray) places = g_ptr_array_new_with_free_func(g_free);
         unsigned n = 0;
 
         if (domain->removals || domain->driver->removals)
                 return cordon_fail(error, CORDON_ERROR_BUSY, "domain \"%s\" is being removed", domain->name);
         for (unsigned i = 0; i < processes->len; i++) {
-                char *group = NULL;
+                char *place = NULL;
 
-                if (!check_process(domain, processes->pdata[i], &group, error))
+                if (!check_process(domain, processes->pdata[i], &place, error))
                         return false;
-                g_ptr_array_add(groups, group);
+                g_ptr_array_add(places, place);
         }
         while (n < processes->len && move(domain, processes->pdata[n], error))
                 n++;
@@ -440,11 +491,12 @@ bool domain_attach(Domain *domain, const GPtrArray *processes, GError **error) {
                         domain_refresh_state(domain);
                 return true;
         }
-        while (n-- > 0) {
-                const Process *process = processes->pdata[n];
+        /* The one that failed may have been moved in some hierarchies. */
+        for (unsigned i = n + 1; i-- > 0;) {
+                const Process *process = processes->pdata[i];
                 g_autoptr(GError) cause = NULL;
 
-                if (!group_return(process->pid, groups->pdata[n], &cause) && process_is_alive(process))
+                if (!group_return(domain->group, process->pid, places->pdata[i], &cause) && process_is_alive(process))
                         g_warning("process %d stays in domain \"%s\": %s", (int) process->pid, domain->name,
                                   cause->message);
         }
@@ -526,24 +578,23 @@ void domain_freeze(Domain *domain, bool freeze, TreeDone done, void *userdata) {
 /* ---- removing ---- */
 
 void domain_remove(Domain *domain, bool kill, TreeDone done, void *userdata) {
+        g_autofree char *what = g_strdup_printf("domain \"%s\" of driver \"%s\": the processes in it were killed and have "
+                                                "not ended yet", domain->name, domain->driver->name);
         g_autoptr(GError) error = NULL;
         bool populated, frozen;
 
-        if (!group_read_events(domain->group, &populated, &frozen, &error))
-                ;
-        else if (!populated) {
-                if (group_remove(domain->group, &error))
-                        domain_forget(domain);
-        } else if (!kill)
+        if (group_read_events(domain->group, &populated, &frozen, &error) && populated && !kill)
                 cordon_fail(&error, CORDON_ERROR_BUSY, "domain \"%s\" of driver \"%s\" holds processes", domain->name,
                             domain->driver->name);
-        else if (group_kill(domain->group, &error)) {
-                g_autofree char *what = g_strdup_printf("domain \"%s\" of driver \"%s\": the processes in it were "
-                                                        "killed and have not ended yet", domain->name,
-                                                        domain->driver->name);
-
-                waiter_add(&domain->removals, domain->driver->tree, what, NULL, domain, done, userdata);
+        else if (!error && populated)
+                group_kill(domain->group, &error);
+        else if (!error && !kill && group_remove(domain->group, &error))
+                domain_forget(domain);
+        if (error || !kill) {
+                done(error, userdata);
                 return;
         }
-        done(error, userdata);
+        waiter_add(&domain->removals, domain->driver->tree, what, NULL, domain, done, userdata);
+        if (!populated)
+                finish_removal(domain);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "oom.h"
 #include "process.h"
 #include "tree.h"
 
@@ -14,9 +15,10 @@ struct Domain {
         uid_t owner;
         GPtrArray *devices; /* as granted */
         DomainState state;  /* as last heard from the kernel */
-        uint64_t oom_kills; /* as last heard */
-        int events_watch, memory_watch;
+        OomWatch *oom;      /* NULL where the host has no memory controller */
+        int events_watch;
         GSList *removals;   /* waiting for its processes to end */
+        sd_event_source *stray; /* the end of one that is in a v1 group alone */
         GSList *freezes, *thaws;
 };
 

@@ -7,6 +7,7 @@
 #include "domain.h"
 #include "error.h"
 #include "group-limit.h"
+#include "group-process.h"
 #include "name.h"
 #include "waiter.h"
 
@@ -56,6 +57,7 @@ void driver_free(Driver *driver) {
         watch_remove(driver->tree->watch, driver->events_watch);
         watch_remove(driver->tree->watch, driver->directory_watch);
         waiter_finish_all(g_steal_pointer(&driver->removals), NULL);
+        device_lists_free(driver->lists);
         seal_free(driver->seal);
         group_free(driver->group);
         g_clear_pointer(&driver->ceiling, g_ptr_array_unref);
@@ -90,7 +92,9 @@ static int remove_some(sd_event_source *source, void *userdata) {
         while (n < DOMAINS_PER_TURN && g_hash_table_iter_next(&iter, NULL, (void **) &domains[n]))
                 n++;
         for (unsigned i = 0; i < n; i++) {
-                if (!group_remove(domains[i]->group, &error)) {
+                g_autoptr(Process) stray = NULL;
+
+                if (!group_kill_strays(domains[i]->group, &stray, &error) || !group_remove(domains[i]->group, &error)) {
                         finish_removal(driver, error);
                         return 0;
                 }
@@ -138,6 +142,8 @@ static void on_directory(uint32_t mask, const char *name, void *userdata) {
         if (!domain || (group && group_id(group) == group_id(domain->group)))
                 return;
         g_warning("domain \"%s\" of driver \"%s\" was removed by somebody else", name, driver->name);
+        if (!group)
+                group_remove(domain->group, NULL); /* what is left of it in other hierarchies */
         domain_forget(domain);
 }
 
@@ -191,7 +197,8 @@ static bool write_attributes(Driver *driver, GError **error) {
 
 static bool set_up(Driver *driver, const DriverSpec *spec, GError **error) {
         driver->seal = seal_new(driver->group, error);
-        return driver->seal && tree_guard_driver(driver->tree, driver->group, error) &&
+        driver->lists = driver->seal ? device_lists_new(driver->group, true, error) : NULL;
+        return driver->lists && tree_guard_driver(driver->tree, driver->group, error) &&
                group_enable_controllers(driver->group, error) &&
                group_write_limits(driver->group, spec->limits, error) && follow(driver, error) &&
                write_attributes(driver, error);
@@ -285,7 +292,7 @@ static bool load_domains(Driver *driver, GError **error) {
                                   driver->name, cause->message);
         }
         forget_gone(driver, names);
-        return true;
+        return device_lists_settle(driver->lists, error);
 }
 
 Driver *driver_load(Tree *tree, const char *name, GError **error) {
@@ -304,7 +311,8 @@ Driver *driver_load(Tree *tree, const char *name, GError **error) {
 
         driver = driver_alloc(tree, name, g_steal_pointer(&group));
         if (!find_seal(driver, error) || !tree_guard_driver(tree, driver->group, error) ||
-            !read_attributes(driver, error) || !follow(driver, error) || !load_domains(driver, error)) {
+            !(driver->lists = device_lists_new(driver->group, false, error)) || !read_attributes(driver, error) ||
+            !follow(driver, error) || !load_domains(driver, error)) {
                 driver_free(driver);
                 return NULL;
         }
@@ -350,7 +358,7 @@ static void limit_changed(Driver *driver, const Limit *limit) {
         Domain *domain;
 
         tree->listener->driver_changed(driver, limit->name, tree->userdata);
-        if (limit->format != LIMIT_FORMAT_LIST)
+        if (limit->v2.format != LIMIT_FORMAT_LIST)
                 return;
         /* What the driver's set leaves of theirs is another now. */
         g_hash_table_iter_init(&domains, driver->domains);

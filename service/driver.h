@@ -2,6 +2,7 @@
 #pragma once
 
 #include "denial.h"
+#include "group-device.h"
 #include "tree.h"
 
 #define DRIVER_DOMAINS_MAX SEAL_DOMAINS_MAX
@@ -17,6 +18,7 @@ struct Driver {
         uint32_t max_domains;
         GHashTable *domains;       /* name -> Domain */
         GHashTable *domains_by_id; /* id of the group -> Domain */
+        DeviceLists *lists;        /* of v1, behind the seal */
         int events_watch, directory_watch;
         GSList *removals; /* waiting for its end */
         sd_event_source *removal_source;

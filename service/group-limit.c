@@ -6,79 +6,156 @@
 
 #include "error.h"
 #include "kernel-file.h"
+#include "limit-file.h"
 
-/* ---- reading and writing one ---- */
+/* ---- reading ---- */
 
-static bool unavailable(Group *group, const Limit *limit, GError **error) {
+typedef struct ViewFile {
+        int dir;
+        char *name;
+        int r; /* a negative errno, and no text */
+        char *text;
+} ViewFile;
+
+struct GroupView {
+        Group *group;
+        GArray *files; /* of ViewFile */
+};
+
+static void view_file_clear(void *data) {
+        ViewFile *file = data;
+
+        g_free(file->name);
+        g_free(file->text);
+}
+
+GroupView *group_view_new(Group *group) {
+        GroupView *view = g_new0(GroupView, 1);
+
+        view->group = group;
+        view->files = g_array_new(false, false, sizeof(ViewFile));
+        g_array_set_clear_func(view->files, view_file_clear);
+        return view;
+}
+
+void group_view_free(GroupView *view) {
+        if (!view)
+                return;
+        g_array_unref(view->files);
+        g_free(view);
+}
+
+/* The text is the view's. */
+static int view_read(GroupView *view, int dir, const char *name, const char **ret_text) {
+        ViewFile file = { .dir = dir };
+
+        for (unsigned i = 0; i < view->files->len; i++) {
+                const ViewFile *known = &g_array_index(view->files, ViewFile, i);
+
+                if (known->dir == dir && strcmp(known->name, name) == 0) {
+                        *ret_text = known->text;
+                        return known->r;
+                }
+        }
+        file.name = g_strdup(name);
+        file.r = kernel_file_read(dir, name, &file.text);
+        g_array_append_val(view->files, file);
+        *ret_text = file.text;
+        return file.r;
+}
+
+/* ---- finding ---- */
+
+/* Where the limit is on this host: in the v1 hierarchy of its controller if there is one, else on cgroup2. */
+static const LimitFile *find(Group *group, const Limit *limit, int *ret_dir) {
+        int v1 = limit->v1.controller ? group_v1_fd(group, limit->v1.controller) : -1;
+
+        *ret_dir = v1 >= 0 ? v1 : group_fd(group);
+        return v1 >= 0 ? &limit->v1 : &limit->v2;
+}
+
+static bool unavailable(Group *group, const Limit *limit, const LimitFile *file, GError **error) {
         g_auto(GStrv) controllers = error ? group_controllers(group, NULL) : NULL;
         g_autofree char *list = g_strjoinv(" ", controllers ? controllers : (char *[]) { NULL });
 
         if (!error) /* nobody wants to know why */
                 return false;
-        if (!limit->controller || (controllers && g_strv_contains((const char *const *) controllers, limit->controller)))
+        if (!file->file)
+                return cordon_fail(error, CORDON_ERROR_CONTROLLER_UNAVAILABLE,
+                                   "%s: this host has controller \"%s\" on cgroup v1, which has no such limit",
+                                   limit->name, file->controller);
+        if (!file->controller ||
+            (controllers && g_strv_contains((const char *const *) controllers, file->controller)))
                 return cordon_fail(error, CORDON_ERROR_CONTROLLER_UNAVAILABLE, "%s: this kernel has no %s", limit->name,
-                                   limit->file);
+                                   file->file);
         return cordon_fail(error, CORDON_ERROR_CONTROLLER_UNAVAILABLE,
                            "%s: controller \"%s\" is not handed over to %s; available: %s", limit->name,
-                           limit->controller, group_path(group), *list ? list : "none");
+                           file->controller, group_path(group), *list ? list : "none");
 }
 
-/* Reads the file, or says why not. */
-static bool read_file(Group *group, const Limit *limit, const char *file, char **ret_text, GError **error) {
-        int r = kernel_file_read(group_fd(group), file, ret_text);
+static bool read_file(GroupView *view, const Limit *limit, const LimitFile *file, int dir, const char *name,
+                      const char **ret_text, GError **error) {
+        int r = name ? view_read(view, dir, name, ret_text) : -ENOENT;
 
         if (r == -ENOENT)
-                return unavailable(group, limit, error);
-        return r >= 0 || kernel_file_fail(error, group_path(group), file, NULL, r);
+                return unavailable(view->group, limit, file, error);
+        return r >= 0 || kernel_file_fail(error, group_path(view->group), name, NULL, r);
 }
 
-static bool write_line(Group *group, const Limit *limit, const char *file, const char *text, GError **error) {
-        g_autofree char *line = g_strconcat(text, "\n", NULL); /* an empty list is a line, too */
-        int r = kernel_file_write(group_fd(group), file, line);
+/* The second file of a limit, which may be missing: NULL. */
+static const char *read_other(GroupView *view, const LimitFile *file, int dir) {
+        const char *text = NULL;
 
-        if (r < 0) {
-                g_autofree char *name = g_strdup_printf("%s (%s)", file, limit->name);
-
-                return kernel_file_fail(error, group_path(group), name, text, r);
-        }
-        return true;
+        if (file->other)
+                view_read(view, dir, file->other, &text);
+        return text;
 }
 
-/* The sizes for which there is a file `hugetlb.SIZE.max`, sorted. */
-static GPtrArray *page_sizes(Group *group) {
+/* ---- page sizes: a file for each ---- */
+
+static char *pages_file(const LimitFile *file, const char *size) {
+        g_auto(GStrv) parts = g_strsplit(file->file, "%s", 2);
+
+        return g_strconcat(parts[0], size, parts[1], NULL);
+}
+
+/* The sizes for which there is a file. */
+static GPtrArray *page_sizes(const LimitFile *file, int dir) {
         GPtrArray *sizes = g_ptr_array_new_with_free_func(g_free);
-        g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", group_fd(group));
+        g_auto(GStrv) parts = g_strsplit(file->file, "%s", 2);
+        g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", dir);
         GDir *directory = g_dir_open(path, 0, NULL);
         const char *name;
 
         while (directory && (name = g_dir_read_name(directory))) {
-                g_auto(GStrv) words = g_strsplit(name, ".", -1);
+                g_autofree char *size = NULL;
 
-                if (g_strv_length(words) == 3 && g_str_equal(words[0], "hugetlb") && g_str_equal(words[2], "max"))
-                        g_ptr_array_add(sizes, g_strdup(words[1]));
+                if (!g_str_has_prefix(name, parts[0]) || !g_str_has_suffix(name, parts[1]))
+                        continue;
+                size = g_strndup(name + strlen(parts[0]), strlen(name) - strlen(parts[0]) - strlen(parts[1]));
+                if (!strchr(size, '.')) /* hugetlb.2MB.rsvd.max */
+                        g_ptr_array_add(sizes, g_steal_pointer(&size));
         }
         g_clear_pointer(&directory, g_dir_close);
         return sizes;
 }
 
-static char *pages_file(const char *size) {
-        return g_strdup_printf("hugetlb.%s.max", size);
-}
-
-static bool read_pages(Group *group, const Limit *limit, LimitValue *ret_value, GError **error) {
-        g_autoptr(GPtrArray) sizes = page_sizes(group);
+static bool read_pages(GroupView *view, const Limit *limit, const LimitFile *file, int dir, LimitValue *ret_value,
+                       GError **error) {
+        g_autoptr(GPtrArray) sizes = page_sizes(file, dir);
         g_autoptr(GArray) entries = limit_entries_new();
 
         if (sizes->len == 0)
-                return unavailable(group, limit, error);
+                return unavailable(view->group, limit, file, error);
         for (unsigned i = 0; i < sizes->len; i++) {
-                g_autofree char *file = pages_file(sizes->pdata[i]), *text = NULL;
+                g_autofree char *name = pages_file(file, sizes->pdata[i]);
                 LimitValue value = {};
+                const char *text;
 
-                if (!read_file(group, limit, file, &text, error))
+                if (!read_file(view, limit, file, dir, name, &text, error))
                         return false;
-                if (limit_parse(limit, text, &value) && value.number != LIMIT_INFINITY)
-                        limit_entries_add(entries, limit, sizes->pdata[i], value.number, NULL);
+                if (limit_parse(file, text, NULL, &value) && value.number != LIMIT_INFINITY)
+                        limit_entries_add(entries, sizes->pdata[i], value.number);
         }
         *ret_value = (LimitValue) { .entries = g_steal_pointer(&entries) };
         return true;
@@ -100,67 +177,120 @@ static bool check_page_sizes(const Limit *limit, const LimitValue *value, GPtrAr
         return true;
 }
 
-/* Sizes that are not named lose their limit. */
-static bool write_pages(Group *group, const Limit *limit, const LimitValue *value, GError **error) {
-        g_autoptr(GPtrArray) sizes = page_sizes(group);
+/* ---- limits ---- */
 
-        if (!check_page_sizes(limit, value, sizes, error))
+bool group_view_limit(GroupView *view, const Limit *limit, LimitValue *ret_value, GError **error) {
+        const LimitFile *file;
+        const char *text;
+        int dir;
+
+        file = find(view->group, limit, &dir);
+        if (file->format == LIMIT_FORMAT_PAGES)
+                return read_pages(view, limit, file, dir, ret_value, error);
+        if (!read_file(view, limit, file, dir, file->file, &text, error))
                 return false;
-        for (unsigned i = 0; i < sizes->len; i++) {
-                g_autofree char *file = pages_file(sizes->pdata[i]), *number = NULL;
-                uint64_t maximum = LIMIT_INFINITY;
-
-                for (unsigned j = 0; j < value->entries->len; j++)
-                        if (g_str_equal(g_array_index(value->entries, LimitEntry, j).key, sizes->pdata[i]))
-                                maximum = g_array_index(value->entries, LimitEntry, j).number;
-                number = limit_format_number(limit, maximum);
-                if (!write_line(group, limit, file, number, error))
-                        return false;
-        }
-        return true;
+        return limit_parse(file, text, read_other(view, file, dir), ret_value) ||
+               cordon_fail(error, CORDON_ERROR_KERNEL_REFUSED, "%s/%s: cannot understand \"%s\"",
+                           group_path(view->group), file->file, text);
 }
 
-bool group_read_limit(Group *group, const Limit *limit, LimitValue *ret_value, GError **error) {
-        g_autofree char *text = NULL;
-
-        if (limit->format == LIMIT_FORMAT_PAGES)
-                return read_pages(group, limit, ret_value, error);
-        if (!read_file(group, limit, limit->file, &text, error))
-                return false;
-        if (!limit_parse(limit, text, ret_value))
-                return cordon_fail(error, CORDON_ERROR_KERNEL_REFUSED, "%s/%s: cannot understand \"%s\"", group_path(group),
-                                   limit->file, g_strchomp(text));
-        return true;
-}
-
-bool group_read_limit_in_force(Group *group, const Limit *limit, LimitValue *ret_value, GError **error) {
-        g_autofree char *file = g_strconcat(limit->file, ".effective", NULL), *text = NULL;
+bool group_view_limit_in_force(GroupView *view, const Limit *limit, LimitValue *ret_value, GError **error) {
+        const LimitFile *file;
         LimitValue value = {};
+        const char *text;
+        int dir;
 
-        if (!group_read_limit(group, limit, &value, error))
+        if (!group_view_limit(view, limit, &value, error))
                 return false;
-        if (limit->format == LIMIT_FORMAT_LIST && *value.text) {
+        file = find(view->group, limit, &dir);
+        if (file->effective && *value.text) {
                 limit_value_clear(&value);
-                if (!read_file(group, limit, file, &text, error))
+                if (!read_file(view, limit, file, dir, file->effective, &text, error))
                         return false;
-                limit_parse(limit, text, &value);
+                limit_parse(file, text, NULL, &value);
         }
         *ret_value = value;
         return true;
 }
 
-static bool write_limit(Group *group, const Limit *limit, const LimitValue *value, GError **error) {
-        g_autofree char *current = NULL;
-        g_auto(GStrv) lines = NULL;
+static bool write_line(Group *group, const Limit *limit, int dir, const char *file, const char *text, GError **error) {
+        g_autofree char *line = g_strconcat(text, "\n", NULL); /* an empty list is a line, too */
+        int r = kernel_file_write(dir, file, line);
 
-        if (limit->format == LIMIT_FORMAT_PAGES)
-                return write_pages(group, limit, value, error);
-        if (!read_file(group, limit, limit->file, &current, error))
+        if (r < 0) {
+                g_autofree char *name = g_strdup_printf("%s (%s)", file, limit->name);
+
+                return kernel_file_fail(error, group_path(group), name, text, r);
+        }
+        return true;
+}
+
+/* Sizes that are not named lose their limit. */
+static bool write_pages(Group *group, const Limit *limit, const LimitFile *file, int dir, const LimitValue *value,
+                        GError **error) {
+        g_autoptr(GPtrArray) sizes = page_sizes(file, dir);
+
+        if (!check_page_sizes(limit, value, sizes, error))
                 return false;
-        lines = limit_format(limit, value, current);
-        for (char **line = lines; *line; line++)
-                if (!write_line(group, limit, limit->file, *line, error))
+        for (unsigned i = 0; i < sizes->len; i++) {
+                const LimitEntry *entry = limit_entries_find(value->entries, sizes->pdata[i]);
+                g_autofree char *name = pages_file(file, sizes->pdata[i]);
+                g_autofree char *number = limit_format_number(file, entry ? entry->number : LIMIT_INFINITY);
+
+                if (!write_line(group, limit, dir, name, number, error))
                         return false;
+        }
+        return true;
+}
+
+/* The list of processors or memory nodes to write: v1 knows no "as the parent", so there it is what the parent has. */
+static bool resolve_list(Group *group, const Limit *limit, const LimitFile *file, const char *text, LimitValue *ret_value,
+                         GError **error) {
+        char *parents = NULL;
+        int r;
+
+        if (file != &limit->v1 || *text) {
+                *ret_value = (LimitValue) { .text = g_strdup(text) };
+                return true;
+        }
+        r = kernel_file_read(group_v1_fd(group_parent(group), file->controller), file->file, &parents);
+        if (r < 0)
+                return kernel_file_fail(error, group_path(group_parent(group)), file->file, NULL, r);
+        *ret_value = (LimitValue) { .text = g_strchomp(parents) };
+        return true;
+}
+
+static bool write_limit(GroupView *view, const Limit *limit, const LimitValue *value, GError **error) {
+        Group *group = view->group;
+        g_autoptr(GArray) writes = NULL;
+        const LimitFile *file;
+        const char *contents;
+        int dir;
+
+        file = find(group, limit, &dir);
+        if (file->format == LIMIT_FORMAT_PAGES)
+                return write_pages(group, limit, file, dir, value, error);
+        if (!read_file(view, limit, file, dir, file->file, &contents, error))
+                return false;
+        if (file->format == LIMIT_FORMAT_LIST) {
+                LimitValue list = {};
+
+                if (!resolve_list(group, limit, file, value->text, &list, error))
+                        return false;
+                writes = limit_format(file, &list, contents, NULL);
+                limit_value_clear(&list);
+        } else
+                writes = limit_format(file, value, contents, read_other(view, file, dir));
+        if (!writes)
+                return cordon_fail(error, CORDON_ERROR_INVALID_PROPERTY,
+                                   "%s: cgroup v1 bounds swap only together with memory: MemoryMax must be set, too, and "
+                                   "stay as long as MemorySwapMax is", limit->name);
+        for (unsigned i = 0; i < writes->len; i++) {
+                const LimitWrite *write = &g_array_index(writes, LimitWrite, i);
+
+                if (!write_line(group, limit, dir, write->file, write->text, error))
+                        return false;
+        }
         return true;
 }
 
@@ -168,9 +298,10 @@ static bool write_limit(Group *group, const Limit *limit, const LimitValue *valu
 static void restore_limits(Group *group, GArray *old) {
         while (old->len > 0) {
                 const LimitSetting *setting = &g_array_index(old, LimitSetting, old->len - 1);
+                g_autoptr(GroupView) view = group_view_new(group);
                 g_autoptr(GError) cause = NULL;
 
-                if (!write_limit(group, setting->limit, &setting->value, &cause))
+                if (!write_limit(view, setting->limit, &setting->value, &cause))
                         g_warning("the old value cannot be put back: %s", cause->message);
                 g_array_set_size(old, old->len - 1);
         }
@@ -181,15 +312,16 @@ bool group_write_limits(Group *group, const GArray *settings, GError **error) {
 
         for (unsigned i = 0; i < settings->len; i++) {
                 const LimitSetting *setting = &g_array_index(settings, LimitSetting, i);
+                g_autoptr(GroupView) view = group_view_new(group); /* two limits may be in one file */
                 LimitSetting before = { .limit = setting->limit };
 
-                if (!group_read_limit(group, setting->limit, &before.value, error)) {
+                if (!group_view_limit(view, setting->limit, &before.value, error)) {
                         restore_limits(group, old);
                         return false;
                 }
                 g_array_append_val(old, before);
                 /* A list may have been written in part: its old value is put back, too. */
-                if (!write_limit(group, setting->limit, &setting->value, error)) {
+                if (!write_limit(view, setting->limit, &setting->value, error)) {
                         restore_limits(group, old);
                         return false;
                 }
@@ -199,17 +331,22 @@ bool group_write_limits(Group *group, const GArray *settings, GError **error) {
 
 /* ---- figures ---- */
 
-bool group_read_usage(Group *group, const Usage *usage, UsageValue *ret_value) {
-        g_autofree char *text = NULL;
+bool group_view_usage(GroupView *view, const Usage *usage, UsageValue *ret_value) {
+        int v1 = usage->v1.controller ? group_v1_fd(view->group, usage->v1.controller) : -1;
+        const UsageFile *file = v1 >= 0 ? &usage->v1 : &usage->v2;
+        const char *text;
 
-        return kernel_file_read(group_fd(group), usage->file, &text) >= 0 && usage_parse(usage, text, ret_value);
+        return view_read(view, v1 >= 0 ? v1 : group_fd(view->group), file->file, &text) >= 0 &&
+               usage_parse(file, text, ret_value);
 }
 
-bool group_read_oom_kills(Group *group, uint64_t *ret_count) {
-        g_autofree char *text = NULL;
-        const char *line;
+/* Of the group's own processes where v1 has memory: there the kernel does not add up what is beneath. */
+bool group_view_oom_kills(GroupView *view, uint64_t *ret_count) {
+        int v1 = group_v1_fd(view->group, "memory");
+        const char *text, *line;
 
-        if (kernel_file_read(group_fd(group), "memory.events", &text) < 0 || !(line = strstr(text, "\noom_kill ")))
+        if (view_read(view, v1 >= 0 ? v1 : group_fd(view->group), v1 >= 0 ? "memory.oom_control" : "memory.events",
+                      &text) < 0 || !(line = strstr(text, "\noom_kill ")))
                 return false;
         *ret_count = g_ascii_strtoull(line + strlen("\noom_kill "), NULL, 10);
         return true;

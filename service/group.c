@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "group.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/limits.h>
@@ -17,12 +16,13 @@
 #define ATTRIBUTE_PREFIX "trusted.cordon."
 
 struct Group {
-        char *name; /* in the parent's directory; NULL for the root of the tree */
+        Group *parent;          /* which outlives it; NULL for the root of the tree */
+        GPtrArray *hierarchies; /* shared by the tree */
+        char *name;             /* in the parent; NULL for the root of the tree */
         char *path;
-        int parent_fd; /* the parent's, which outlives it; -1 for the root of the tree */
-        int fd;
         uint64_t id;
         unsigned level;
+        int fds[];              /* of its directory in each hierarchy, cgroup2's first */
 };
 
 static bool group_fail(GError **error, Group *group, const char *file, const char *value, int negative_errno) {
@@ -41,25 +41,34 @@ static unsigned path_level(const char *path) {
         return level;
 }
 
-static Group *group_new(int parent_fd, char *path, const char *name, int fd) {
-        Group *group = g_new0(Group, 1);
-        struct stat st;
+/* Without directories yet. */
+static Group *group_alloc(Group *parent, GPtrArray *hierarchies, char *path, const char *name) {
+        Group *group = g_malloc0(sizeof(Group) + hierarchies->len * sizeof(int));
 
-        group->parent_fd = parent_fd;
+        group->parent = parent;
+        group->hierarchies = g_ptr_array_ref(hierarchies);
         group->path = path;
         group->name = g_strdup(name);
-        group->fd = fd;
         group->level = path_level(path);
-        /* The id that BPF helpers return is the inode number (kernfs, 64-bit kernels). */
-        if (fstat(fd, &st) == 0)
-                group->id = st.st_ino;
+        for (unsigned i = 0; i < hierarchies->len; i++)
+                group->fds[i] = -1;
         return group;
+}
+
+/* The id that BPF helpers return is the inode number (kernfs, 64-bit kernels). */
+static void group_identify(Group *group) {
+        struct stat st;
+
+        if (fstat(group->fds[0], &st) == 0)
+                group->id = st.st_ino;
 }
 
 void group_free(Group *group) {
         if (!group)
                 return;
-        fd_close(&group->fd);
+        for (unsigned i = 0; i < group->hierarchies->len; i++)
+                fd_close(&group->fds[i]);
+        g_ptr_array_unref(group->hierarchies);
         g_free(group->name);
         g_free(group->path);
         g_free(group);
@@ -72,53 +81,98 @@ static bool in_initial_namespace(void) {
         return g_strcmp0(link, "cgroup:[4026531835]") == 0; /* PROC_CGROUP_INIT_INO, include/linux/proc_ns.h */
 }
 
-static int open_path(int mount, const char *path, bool create) {
+/*
+ * v1's cpuset lets no process into a group without processors and memory nodes, and a new group has none: it takes over
+ * its parent's (cpusets.rst).
+ */
+static int fill_cpuset(int parent, int dir) {
+        static const char *const files[] = { "cpuset.mems", "cpuset.cpus" };
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < G_N_ELEMENTS(files); i++) {
+                g_autofree char *own = NULL, *parents = NULL;
+
+                r = kernel_file_read(dir, files[i], &own);
+                if (r < 0 || *g_strchomp(own))
+                        continue;
+                r = kernel_file_read(parent, files[i], &parents);
+                if (r >= 0)
+                        r = kernel_file_write(dir, files[i], parents);
+        }
+        return r;
+}
+
+static bool has_controller(const Hierarchy *hierarchy, const char *controller) {
+        return g_strv_contains((const char *const *) hierarchy->controllers, controller);
+}
+
+static int open_child(const Hierarchy *hierarchy, int dir, const char *name, bool create) {
+        autoclose int child = kernel_file_open_directory(dir, name);
+        int r;
+
+        if (child == -ENOENT && create) {
+                if (mkdirat(dir, name, 0755) < 0 && errno != EEXIST)
+                        return -errno;
+                child = kernel_file_open_directory(dir, name);
+        }
+        r = child;
+        if (child >= 0 && has_controller(hierarchy, "cpuset"))
+                r = fill_cpuset(dir, child);
+        return r < 0 ? r : fd_steal(&child);
+}
+
+static int open_path(const Hierarchy *hierarchy, const char *path, bool create) {
         g_auto(GStrv) words = g_strsplit(path, "/", -1);
-        autoclose int dir = fcntl(mount, F_DUPFD_CLOEXEC, 3);
+        autoclose int dir = kernel_file_open_directory(hierarchy->fd, ".");
+        int r = dir;
 
-        for (char **word = words; *word; word++) {
-                int next;
-
+        for (char **word = words; r >= 0 && *word; word++) {
                 if (!**word)
                         continue;
-                next = kernel_file_open_directory(dir, *word);
-                if (next == -ENOENT && create && mkdirat(dir, *word, 0755) == 0)
-                        next = kernel_file_open_directory(dir, *word);
-                if (next < 0)
-                        return next;
-                fd_close(&dir);
-                dir = next;
+                r = open_child(hierarchy, dir, *word, create);
+                if (r >= 0) {
+                        fd_close(&dir);
+                        dir = r;
+                }
         }
-        return fd_steal(&dir);
+        if (r >= 0 && has_controller(hierarchy, "cpuset")) /* the groups below take over theirs by themselves */
+                r = kernel_file_write(dir, "cgroup.clone_children", "1");
+        return r < 0 ? r : fd_steal(&dir);
+}
+
+static bool open_root_in(Group *root, unsigned i, const char *path, bool create, GError **error) {
+        const Hierarchy *hierarchy = root->hierarchies->pdata[i];
+        int fd = open_path(hierarchy, path, create || !hierarchy->systemds);
+
+        if (fd == -ENOENT)
+                return cordon_fail(error, CORDON_ERROR_NO_SUCH_TREE, "there is no group %s below %s", path, hierarchy->mount);
+        if (fd < 0)
+                return kernel_file_fail(error, hierarchy->mount, path, NULL, fd);
+        root->fds[i] = fd;
+        return true;
 }
 
 Group *group_open_root(const char *path, bool create, GError **error) {
-        g_autoptr(Host) host = host_detect(error);
-        g_autofree char *full = NULL;
-        autoclose int mount = -1;
-        int fd;
+        g_autoptr(GPtrArray) hierarchies = hierarchies_open(error);
+        g_autoptr(Group) root = NULL;
 
-        if (!host)
+        if (!hierarchies)
                 return NULL;
-        if (!host->mount) {
-                cordon_fail(error, CORDON_ERROR_KERNEL_REFUSED, "no cgroup2 file system is mounted");
-                return NULL;
-        }
         if (!in_initial_namespace()) {
                 cordon_fail(error, CORDON_ERROR_KERNEL_REFUSED,
                             "this is a cgroup namespace of its own; Cordon serves the host's");
                 return NULL;
         }
-        mount = open(host->mount, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        fd = mount < 0 ? -errno : open_path(mount, path, create);
-        if (fd == -ENOENT)
-                cordon_fail(error, CORDON_ERROR_NO_SUCH_TREE, "there is no group %s below %s", path, host->mount);
-        else if (fd < 0)
-                kernel_file_fail(error, host->mount, path, NULL, fd);
-        if (fd < 0)
-                return NULL;
-        full = g_build_path("/", "/", host->mount_root, path, NULL);
-        return group_new(-1, g_steal_pointer(&full), NULL, fd);
+        root = group_alloc(NULL, hierarchies,
+                           g_build_path("/", "/", ((Hierarchy *) hierarchies->pdata[0])->root, path, NULL), NULL);
+        /* systemd's first: where it has no such group, none is made beside. */
+        for (int systemds = true; systemds >= false; systemds--)
+                for (unsigned i = 0; i < hierarchies->len; i++)
+                        if (((Hierarchy *) hierarchies->pdata[i])->systemds == systemds &&
+                            !open_root_in(root, i, path, create, error))
+                                return NULL;
+        group_identify(root);
+        return g_steal_pointer(&root);
 }
 
 const char *group_hierarchy(void) {
@@ -127,58 +181,83 @@ const char *group_hierarchy(void) {
         return host ? host->hierarchy : "legacy";
 }
 
-Group *group_open(Group *parent, const char *name, GError **error) {
-        int fd = kernel_file_open_directory(parent->fd, name);
+/* The group's directory in one hierarchy, made if `make` says so; a negative errno. */
+static int open_part(Group *group, unsigned i, bool make) {
+        int parent = group->parent->fds[i], r;
 
-        if (fd < 0) {
-                group_fail(error, parent, name, NULL, fd);
-                return NULL;
+        r = make && mkdirat(parent, group->name, 0755) < 0 ? -errno : 0;
+        /* Left of a group that somebody removed from cgroup2 alone, and with that group's limits. */
+        if (r == -EEXIST && i > 0) {
+                r = unlinkat(parent, group->name, AT_REMOVEDIR) < 0 ? -errno : 0;
+                if (r == 0)
+                        r = mkdirat(parent, group->name, 0755) < 0 ? -errno : 0;
         }
-        return group_new(parent->fd, g_strconcat(parent->path, "/", name, NULL), name, fd);
+        if (r == 0)
+                r = kernel_file_open_directory(parent, group->name);
+        if (r >= 0)
+                group->fds[i] = r;
+        return r;
+}
+
+static Group *group_new(Group *parent, const char *name) {
+        return group_alloc(parent, parent->hierarchies, g_strconcat(parent->path, "/", name, NULL), name);
+}
+
+static bool part_fail(GError **error, Group *group, unsigned i, int negative_errno) {
+        const Hierarchy *hierarchy = group->hierarchies->pdata[i];
+
+        return cordon_fail(error, CORDON_ERROR_KERNEL_REFUSED, "%s: cannot make group \"%s\"%s%s: %s",
+                           group->parent->path, group->name, *hierarchy->name ? " of " : "", hierarchy->name,
+                           g_strerror(-negative_errno));
+}
+
+/* Where a hierarchy lacks the group (it was mounted later, or somebody removed it there), it is made again. */
+static bool open_missing(Group *group, unsigned i, GError **error) {
+        int r = open_part(group, i, true);
+
+        if (r < 0)
+                return part_fail(error, group, i, r);
+        g_warning("%s had no group in the hierarchy %s, and has it again, without limits", group->path,
+                  ((Hierarchy *) group->hierarchies->pdata[i])->name);
+        return true;
+}
+
+Group *group_open(Group *parent, const char *name, GError **error) {
+        g_autoptr(Group) group = group_new(parent, name);
+
+        for (unsigned i = 0; i < group->hierarchies->len; i++) {
+                int r = open_part(group, i, false);
+
+                if (r == -ENOENT && i > 0) {
+                        if (!open_missing(group, i, error))
+                                return NULL;
+                } else if (r < 0) {
+                        group_fail(error, parent, name, NULL, r);
+                        return NULL;
+                }
+        }
+        group_identify(group);
+        return g_steal_pointer(&group);
 }
 
 Group *group_make(Group *parent, const char *name, GError **error) {
-        Group *group;
+        g_autoptr(Group) group = group_new(parent, name);
 
-        if (mkdirat(parent->fd, name, 0755) < 0) {
-                if (errno == EEXIST)
-                        cordon_fail(error, CORDON_ERROR_ALREADY_EXISTS, "group %s/%s exists already", parent->path, name);
+        for (unsigned i = 0; i < group->hierarchies->len; i++) {
+                int r = open_part(group, i, true);
+
+                if (r >= 0)
+                        continue;
+                if (r == -EEXIST && i == 0)
+                        cordon_fail(error, CORDON_ERROR_ALREADY_EXISTS, "group %s exists already", group->path);
                 else
-                        cordon_fail(error, CORDON_ERROR_KERNEL_REFUSED, "%s: cannot make group \"%s\": %s",
-                                    parent->path, name, g_strerror(errno));
+                        part_fail(error, group, i, r);
+                while (i-- > 0)
+                        unlinkat(parent->fds[i], name, AT_REMOVEDIR);
                 return NULL;
         }
-        group = group_open(parent, name, error);
-        if (!group)
-                unlinkat(parent->fd, name, AT_REMOVEDIR);
-        return group;
-}
-
-static int list_directories(int dir, GPtrArray *ret_names, bool only_first) {
-        autoclose int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        struct dirent *entry;
-        DIR *stream;
-
-        if (fd < 0)
-                return -errno;
-        stream = fdopendir(fd);
-        if (!stream)
-                return -errno;
-        fd_steal(&fd);
-        for (;;) {
-                errno = 0;
-                entry = readdir(stream);
-                if (!entry)
-                        break;
-                if (entry->d_type != DT_DIR || strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-                        continue;
-                g_ptr_array_add(ret_names, g_strdup(entry->d_name));
-                if (only_first)
-                        break;
-        }
-        int r = -errno;
-        closedir(stream);
-        return r;
+        group_identify(group);
+        return g_steal_pointer(&group);
 }
 
 /*
@@ -191,7 +270,7 @@ static int remove_children(int top) {
 
         for (;;) {
                 unsigned depth = way->len;
-                int r = list_directories(dir, way, true), next;
+                int r = kernel_file_list_directories(dir, way, true), next;
 
                 if (r < 0)
                         return r;
@@ -211,17 +290,37 @@ static int remove_children(int top) {
         }
 }
 
-bool group_remove(Group *group, GError **error) {
-        int r = unlinkat(group->parent_fd, group->name, AT_REMOVEDIR) < 0 ? -errno : 0;
+/* One that is gone already is no error here and below. */
+static int remove_directory(Group *group, unsigned i) {
+        return unlinkat(group->parent->fds[i], group->name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
+}
 
-        if (r == -EBUSY) {
-                r = remove_children(group->fd);
-                if (r == 0 && unlinkat(group->parent_fd, group->name, AT_REMOVEDIR) < 0)
-                        r = -errno;
-        }
+static bool holds_processes(int dir) {
+        g_autofree char *processes = NULL;
+
+        return kernel_file_read(dir, "cgroup.procs", &processes) >= 0 && *processes;
+}
+
+/* The empty groups beneath go; -EBUSY when there or in the group itself is a process. */
+static int clear_directory(int dir) {
+        int r = remove_children(dir);
+
+        return r == -ENOENT ? 0 : r == 0 && holds_processes(dir) ? -EBUSY : r;
+}
+
+/* The group itself goes from no hierarchy before it is clear that none holds a process (group_kill_strays()). */
+bool group_remove(Group *group, GError **error) {
+        int r = 0;
+
+        for (unsigned i = 1; r == 0 && i < group->hierarchies->len; i++)
+                r = clear_directory(group->fds[i]);
+        if (r == 0 && (r = remove_directory(group, 0)) == -EBUSY && (r = clear_directory(group->fds[0])) == 0)
+                r = remove_directory(group, 0);
         if (r == -EBUSY)
                 return cordon_fail(error, CORDON_ERROR_BUSY, "%s holds processes", group->path);
-        if (r < 0 && r != -ENOENT)
+        for (unsigned i = 1; r == 0 && i < group->hierarchies->len; i++)
+                r = remove_directory(group, i);
+        if (r < 0)
                 return cordon_fail(error, CORDON_ERROR_KERNEL_REFUSED, "%s: cannot remove the group: %s", group->path,
                                    g_strerror(-r));
         return true;
@@ -238,13 +337,17 @@ void group_drop_unfinished(Group *group) {
 
 GPtrArray *group_children(Group *group, GError **error) {
         g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
-        int r = list_directories(group->fd, names, false);
+        int r = kernel_file_list_directories(group->fds[0], names, false);
 
         if (r < 0) {
                 group_fail(error, group, NULL, NULL, r);
                 return NULL;
         }
         return g_steal_pointer(&names);
+}
+
+Group *group_parent(Group *group) {
+        return group->parent;
 }
 
 const char *group_path(Group *group) {
@@ -260,14 +363,14 @@ unsigned group_level(Group *group) {
 }
 
 int group_fd(Group *group) {
-        return group->fd;
+        return group->fds[0];
 }
 
 /* ---- controllers ---- */
 
-GStrv group_controllers(Group *group, GError **error) {
+static GStrv own_controllers(Group *group, GError **error) {
         g_autofree char *text = NULL;
-        int r = kernel_file_read(group->fd, "cgroup.controllers", &text);
+        int r = kernel_file_read(group->fds[0], "cgroup.controllers", &text);
 
         if (r < 0) {
                 group_fail(error, group, "cgroup.controllers", NULL, r);
@@ -277,8 +380,26 @@ GStrv group_controllers(Group *group, GError **error) {
         return *text ? g_strsplit(text, " ", -1) : g_new0(char *, 1);
 }
 
+GStrv group_controllers(Group *group, GError **error) {
+        g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+        g_auto(GStrv) own = own_controllers(group, error);
+
+        if (!own)
+                return NULL;
+        g_strv_builder_addv(builder, (const char **) own);
+        for (unsigned i = 1; i < group->hierarchies->len; i++) {
+                const Hierarchy *hierarchy = group->hierarchies->pdata[i];
+
+                for (char **each = hierarchy->controllers; *each; each++)
+                        if (!g_str_has_prefix(*each, "name="))
+                                g_strv_builder_add(builder, *each);
+        }
+        return g_strv_builder_end(builder);
+}
+
+/* v1's are everywhere in their hierarchy. */
 bool group_enable_controllers(Group *group, GError **error) {
-        g_auto(GStrv) controllers = group_controllers(group, error);
+        g_auto(GStrv) controllers = own_controllers(group, error);
         g_autoptr(GString) text = g_string_new(NULL);
         int r;
 
@@ -288,135 +409,30 @@ bool group_enable_controllers(Group *group, GError **error) {
                 g_string_append_printf(text, "%s+%s", text->len > 0 ? " " : "", *controller);
         if (text->len == 0)
                 return true;
-        r = kernel_file_write(group->fd, "cgroup.subtree_control", text->str);
+        r = kernel_file_write(group->fds[0], "cgroup.subtree_control", text->str);
         return r >= 0 || group_fail(error, group, "cgroup.subtree_control", text->str, r);
 }
 
-/* ---- processes ---- */
-
-bool group_read_events(Group *group, bool *ret_populated, bool *ret_frozen, GError **error) {
-        g_autofree char *text = NULL;
-        int r = kernel_file_read(group->fd, "cgroup.events", &text);
-
-        if (r < 0)
-                return group_fail(error, group, "cgroup.events", NULL, r);
-        *ret_populated = strstr(text, "populated 1") != NULL;
-        *ret_frozen = strstr(text, "frozen 1") != NULL;
-        return true;
+unsigned group_n_hierarchies(Group *group) {
+        return group->hierarchies->len;
 }
 
-static bool attach(int dir, const char *path, pid_t pid, GError **error) {
-        g_autofree char *text = g_strdup_printf("%d", (int) pid);
-        int r = kernel_file_write(dir, "cgroup.procs", text);
-
-        if (r == -ESRCH)
-                return cordon_fail(error, CORDON_ERROR_NO_SUCH_PROCESS, "process %d is gone", (int) pid);
-        return r >= 0 || kernel_file_fail(error, path, "cgroup.procs", text, r);
+const Hierarchy *group_hierarchy_at(Group *group, unsigned i) {
+        return group->hierarchies->pdata[i];
 }
 
-bool group_attach(Group *group, pid_t pid, GError **error) {
-        return attach(group->fd, group->path, pid, error);
+int group_fd_at(Group *group, unsigned i) {
+        return group->fds[i];
 }
 
-bool group_return(pid_t pid, const char *path, GError **error) {
-        g_autoptr(Host) host = host_detect(error);
-        g_autofree char *full = NULL;
-        autoclose int dir = -1;
-        size_t n;
+int group_v1_fd(Group *group, const char *controller) {
+        for (unsigned i = 1; i < group->hierarchies->len; i++) {
+                const Hierarchy *hierarchy = group->hierarchies->pdata[i];
 
-        if (!host)
-                return false;
-        if (!host->mount)
-                return cordon_fail(error, CORDON_ERROR_KERNEL_REFUSED, "no cgroup2 file system is mounted");
-        /* A prefix of whole names: /a/bc is not below /a/b. */
-        n = strcmp(host->mount_root, "/") == 0 ? 0 : strlen(host->mount_root);
-        if (strncmp(path, host->mount_root, n) != 0 || (path[n] != '/' && path[n] != '\0'))
-                return cordon_fail(error, CORDON_ERROR_KERNEL_REFUSED, "%s is not below %s", path, host->mount);
-        full = g_build_filename(host->mount, path + n, NULL);
-        dir = open(full, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        return attach(dir, path, pid, error);
-}
-
-bool group_kill(Group *group, GError **error) {
-        int r = kernel_file_write(group->fd, "cgroup.kill", "1");
-
-        return r >= 0 || group_fail(error, group, "cgroup.kill", "1", r);
-}
-
-bool group_freeze(Group *group, bool freeze, GError **error) {
-        const char *text = freeze ? "1" : "0";
-        int r = kernel_file_write(group->fd, "cgroup.freeze", text);
-
-        return r >= 0 || group_fail(error, group, "cgroup.freeze", text, r);
-}
-
-/* systemd.exec(5), "Delegate=": the directory, the kernel's list of files, and the mark that systemd sets. */
-bool group_delegate(Group *group, uid_t uid, GError **error) {
-        g_autofree char *text = NULL;
-        g_auto(GStrv) files = NULL;
-        g_autoptr(GError) cause = NULL;
-
-        if (!g_file_get_contents("/sys/kernel/cgroup/delegate", &text, NULL, &cause))
-                return cordon_fail(error, CORDON_ERROR_KERNEL_REFUSED, "%s", cause->message);
-        files = g_strsplit(text, "\n", -1);
-        for (char **file = files; *file; file++)
-                if (**file && fchownat(group->fd, *file, uid, -1, AT_SYMLINK_NOFOLLOW) < 0 && errno != ENOENT)
-                        return group_fail(error, group, *file, NULL, -errno);
-        if (fchown(group->fd, uid, -1) < 0 || fsetxattr(group->fd, "user.delegate", "1", 1, 0) < 0)
-                return group_fail(error, group, NULL, NULL, -errno);
-        return true;
-}
-
-static void process_clear(void *data) {
-        GroupProcess *process = data;
-
-        g_free(process->group);
-}
-
-/* Adds the processes of one directory, and the directories below it to `todo`. */
-static int list_processes(Group *group, const char *relative, GPtrArray *todo, GArray *processes) {
-        autoclose int dir = kernel_file_open_directory(group->fd, *relative ? relative : ".");
-        g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
-        g_autofree char *text = NULL;
-        int r = dir < 0 ? dir : kernel_file_read(dir, "cgroup.procs", &text);
-
-        if (r == -EOPNOTSUPP) /* a threaded group: its processes are its parents' (cgroup-v2.rst, "Threads") */
-                text = g_strdup("");
-        else if (r < 0)
-                return r;
-        for (char *line = text, *end; *line; line = *end ? end + 1 : end) {
-                GroupProcess process = { .pid = g_ascii_strtoll(line, &end, 10) };
-
-                if (end == line)
-                        break;
-                if (process.pid == 0) /* of another pid namespace */
-                        continue;
-                process.group = g_strconcat("/", relative, NULL);
-                g_array_append_val(processes, process);
+                if (g_strv_contains((const char *const *) hierarchy->controllers, controller))
+                        return group->fds[i];
         }
-        r = list_directories(dir, names, false);
-        for (unsigned i = 0; i < names->len; i++)
-                g_ptr_array_add(todo, g_build_filename(relative, names->pdata[i], NULL));
-        return r;
-}
-
-GArray *group_processes(Group *group, GError **error) {
-        g_autoptr(GArray) processes = g_array_new(false, false, sizeof(GroupProcess));
-        g_autoptr(GPtrArray) todo = g_ptr_array_new_with_free_func(g_free);
-
-        g_array_set_clear_func(processes, process_clear);
-        g_ptr_array_add(todo, g_strdup(""));
-        for (unsigned i = 0; i < todo->len; i++) {
-                int r = list_processes(group, todo->pdata[i], todo, processes);
-
-                if (r == -ENOENT || r == -ENODEV) /* removed by the tenant meanwhile */
-                        continue;
-                if (r < 0) {
-                        group_fail(error, group, todo->pdata[i], NULL, r);
-                        return NULL;
-                }
-        }
-        return g_steal_pointer(&processes);
+        return -1;
 }
 
 /* ---- attributes ---- */
@@ -428,7 +444,7 @@ bool group_set_attribute(Group *group, const char *name, const char *value, GErr
                 return cordon_fail(error, CORDON_ERROR_QUOTA_EXCEEDED,
                                    "%s/%s: a list of %zu bytes is too long: the kernel keeps at most %d", group->path,
                                    attribute, strlen(value), XATTR_SIZE_MAX);
-        if (fsetxattr(group->fd, attribute, value, strlen(value), 0) < 0)
+        if (fsetxattr(group->fds[0], attribute, value, strlen(value), 0) < 0)
                 return group_fail(error, group, attribute, NULL, -errno);
         return true;
 }
@@ -436,11 +452,11 @@ bool group_set_attribute(Group *group, const char *name, const char *value, GErr
 char *group_get_attribute(Group *group, const char *name, GError **error) {
         g_autofree char *attribute = g_strconcat(ATTRIBUTE_PREFIX, name, NULL);
         g_autofree char *value = NULL;
-        ssize_t n = fgetxattr(group->fd, attribute, NULL, 0);
+        ssize_t n = fgetxattr(group->fds[0], attribute, NULL, 0);
 
         if (n >= 0) {
                 value = g_malloc(n + 1);
-                n = fgetxattr(group->fd, attribute, value, n);
+                n = fgetxattr(group->fds[0], attribute, value, n);
         }
         if (n < 0) {
                 if (errno != ENODATA)

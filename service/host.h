@@ -6,9 +6,21 @@
 /*
  * Where the host mounts its control groups, from /proc/self/mountinfo (proc(5)).
  */
+/*
+ * Where cgroup2 is mounted for Cordon on a host that does not mount it ("legacy"): by run-cordon-cgroup2.mount under
+ * systemd. The hierarchy is nobody else's there.
+ */
+#define HOST_OWN_MOUNT "/run/cordon/cgroup2"
+
+typedef struct HostMount {
+        char *path;
+        char *root;        /* the group that is at the mount point, "/" for the whole hierarchy */
+        GStrv controllers; /* v1's, as the kernel names them, or "name=systemd"; of cgroup2 NULL */
+} HostMount;
+
 typedef struct Host {
-        char *mount;           /* of cgroup2; NULL when there is none */
-        char *mount_root;      /* the group that is at the mount point, "/" for the whole hierarchy */
+        HostMount *unified;    /* cgroup2, HOST_OWN_MOUNT only if there is no other; NULL when there is none */
+        GPtrArray *v1;         /* of HostMount, each hierarchy once, in the order of the mounts */
         const char *hierarchy; /* unified, hybrid or legacy: systemd's terms */
 } Host;
 

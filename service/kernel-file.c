@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "kernel-file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -47,6 +48,33 @@ int kernel_file_write(int dir, const char *name, const char *text) {
         if (fd < 0)
                 return fd;
         return write(fd, text, strlen(text)) < 0 ? -errno : 0;
+}
+
+int kernel_file_list_directories(int dir, GPtrArray *names, bool first_only) {
+        autoclose int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct dirent *entry;
+        DIR *stream;
+
+        if (fd < 0)
+                return -errno;
+        stream = fdopendir(fd);
+        if (!stream)
+                return -errno;
+        fd_steal(&fd);
+        for (;;) {
+                errno = 0;
+                entry = readdir(stream);
+                if (!entry)
+                        break;
+                if (entry->d_type != DT_DIR || strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+                        continue;
+                g_ptr_array_add(names, g_strdup(entry->d_name));
+                if (first_only)
+                        break;
+        }
+        int r = -errno;
+        closedir(stream);
+        return r;
 }
 
 bool kernel_file_fail(GError **error, const char *group, const char *name, const char *value, int negative_errno) {

@@ -10,6 +10,8 @@
  */
 int kernel_file_open_directory(int dir, const char *path); /* beneath `dir`, following no link; returns a descriptor */
 int kernel_file_read(int dir, const char *name, char **ret_text);
+/* Adds the names of the directories in `dir`, or of one of them. */
+int kernel_file_list_directories(int dir, GPtrArray *names, bool first_only);
 int kernel_file_write(int dir, const char *name, const char *text);
 /* KERNEL_REFUSED naming file, value (may be NULL) and reason; returns false. */
 bool kernel_file_fail(GError **error, const char *group, const char *name, const char *value, int negative_errno);

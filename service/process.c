@@ -82,8 +82,12 @@ static char *read_file(const Process *process, const char *file, GError **error)
         return NULL;
 }
 
+char *process_place(const Process *process, GError **error) {
+        return read_file(process, "cgroup", error);
+}
+
 char *process_group(const Process *process, GError **error) {
-        g_autofree char *text = read_file(process, "cgroup", error);
+        g_autofree char *text = process_place(process, error);
         char *line;
 
         if (!text)

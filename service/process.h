@@ -21,7 +21,9 @@ Process *process_open_pidfd(int pidfd, GError **error);
 void process_free(Process *process);
 
 bool process_is_alive(const Process *process);
-/* Path of its group in the unified hierarchy, as in /proc/PID/cgroup. */
+/* Where it is in each hierarchy: /proc/PID/cgroup. */
+char *process_place(const Process *process, GError **error);
+/* The same, of the unified hierarchy alone: the group's path. */
 char *process_group(const Process *process, GError **error);
 /* Whether real, effective and saved user are all `uid`, so that it is no set-user-ID program of another's. */
 bool process_is_owned_by(const Process *process, uid_t uid, GError **error);

@@ -10,6 +10,7 @@
 #include "domain.h"
 #include "driver.h"
 #include "error.h"
+#include "group-process.h"
 
 /* Two daemons must not write one tree: a new one waits here while the old one finishes what was asked of it. */
 static bool lock(Group *group, GError **error) {

@@ -4,22 +4,31 @@
 #include <string.h>
 
 #define NSEC_PER_USEC 1000
-#define PRESSURE "(dddtdddt)"
+
+#define NUMBER(controller, file) { controller, file, NULL, USAGE_FORMAT_NUMBER, 1, 1 }
+#define KEY(controller, file, key, multiplier, divisor) { controller, file, key, USAGE_FORMAT_KEY, multiplier, divisor }
+#define V1_NONE { NULL, NULL } /* cgroup2's core has it on every host */
+#define IO(name, key, v1_file, v1_key, unit)                           \
+        { name, "t", { "io", "io.stat", key, USAGE_FORMAT_SUM, 1, 1 }, \
+          { "blkio", v1_file, v1_key, USAGE_FORMAT_SUM_V1, 1, 1 }, unit }
+#define PRESSURE(name, file) { name, "(dddtdddt)", { NULL, file, NULL, USAGE_FORMAT_PRESSURE, 1, 1 }, V1_NONE, "%, us" }
 
 const Usage usages[] = {
-        { "MemoryCurrent", "t", "memory.current", NULL, USAGE_FORMAT_NUMBER, 1 },
-        { "MemoryPeak", "t", "memory.peak", NULL, USAGE_FORMAT_NUMBER, 1 },
-        { "MemorySwapCurrent", "t", "memory.swap.current", NULL, USAGE_FORMAT_NUMBER, 1 },
-        { "CPUUsageNSec", "t", "cpu.stat", "usage_usec", USAGE_FORMAT_KEY, NSEC_PER_USEC },
-        { "CPUThrottledUSec", "t", "cpu.stat", "throttled_usec", USAGE_FORMAT_KEY, 1 },
-        { "TasksCurrent", "t", "pids.current", NULL, USAGE_FORMAT_NUMBER, 1 },
-        { "IOReadBytes", "t", "io.stat", "rbytes", USAGE_FORMAT_SUM, 1 },
-        { "IOWriteBytes", "t", "io.stat", "wbytes", USAGE_FORMAT_SUM, 1 },
-        { "IOReadOperations", "t", "io.stat", "rios", USAGE_FORMAT_SUM, 1 },
-        { "IOWriteOperations", "t", "io.stat", "wios", USAGE_FORMAT_SUM, 1 },
-        { "CPUPressure", PRESSURE, "cpu.pressure", NULL, USAGE_FORMAT_PRESSURE, 1 },
-        { "MemoryPressure", PRESSURE, "memory.pressure", NULL, USAGE_FORMAT_PRESSURE, 1 },
-        { "IOPressure", PRESSURE, "io.pressure", NULL, USAGE_FORMAT_PRESSURE, 1 },
+        { "MemoryCurrent", "t", NUMBER("memory", "memory.current"), NUMBER("memory", "memory.usage_in_bytes"), "bytes" },
+        { "MemoryPeak", "t", NUMBER("memory", "memory.peak"), NUMBER("memory", "memory.max_usage_in_bytes"), "bytes" },
+        { "MemorySwapCurrent", "t", NUMBER("memory", "memory.swap.current"),
+          KEY("memory", "memory.stat", "total_swap", 1, 1), "bytes" },
+        { "CPUUsageNSec", "t", KEY(NULL, "cpu.stat", "usage_usec", NSEC_PER_USEC, 1), V1_NONE, "ns" },
+        { "CPUThrottledUSec", "t", KEY("cpu", "cpu.stat", "throttled_usec", 1, 1),
+          KEY("cpu", "cpu.stat", "throttled_time", 1, NSEC_PER_USEC), "us" },
+        { "TasksCurrent", "t", NUMBER("pids", "pids.current"), NUMBER("pids", "pids.current"), "tasks" },
+        IO("IOReadBytes", "rbytes", "blkio.throttle.io_service_bytes_recursive", "Read", "bytes"),
+        IO("IOWriteBytes", "wbytes", "blkio.throttle.io_service_bytes_recursive", "Write", "bytes"),
+        IO("IOReadOperations", "rios", "blkio.throttle.io_serviced_recursive", "Read", "operations"),
+        IO("IOWriteOperations", "wios", "blkio.throttle.io_serviced_recursive", "Write", "operations"),
+        PRESSURE("CPUPressure", "cpu.pressure"),
+        PRESSURE("MemoryPressure", "memory.pressure"),
+        PRESSURE("IOPressure", "io.pressure"),
 };
 const size_t n_usages = G_N_ELEMENTS(usages);
 
@@ -70,6 +79,21 @@ static bool sum_parse(const char *contents, const char *key, uint64_t *ret_numbe
         return true;
 }
 
+/* "254:0 Read 4096" */
+static bool sum_v1_parse(const char *contents, const char *key, uint64_t *ret_number) {
+        g_auto(GStrv) lines = g_strsplit(contents, "\n", -1);
+        uint64_t sum = 0, number;
+
+        for (char **line = lines; *line; line++) {
+                const char *word = strchr(*line, ' '), *value = word ? value_of(word + 1, key, ' ') : NULL;
+
+                if (value && number_parse(value, &number))
+                        sum += number;
+        }
+        *ret_number = sum;
+        return true;
+}
+
 /* "some avg10=0.00 avg60=0.00 avg300=0.00 total=0" */
 static bool pressure_parse(const char *contents, const char *kind, UsagePressure *ret_pressure) {
         static const char *const keys[] = { "avg10", "avg60", "avg300", "total" };
@@ -95,19 +119,22 @@ static bool pressure_parse(const char *contents, const char *kind, UsagePressure
         return false;
 }
 
-bool usage_parse(const Usage *usage, const char *contents, UsageValue *ret_value) {
+bool usage_parse(const UsageFile *file, const char *contents, UsageValue *ret_value) {
         UsageValue value = {};
         bool ok = false;
 
-        switch (usage->format) {
+        switch (file->format) {
         case USAGE_FORMAT_NUMBER:
                 ok = number_parse(contents, &value.number);
                 break;
         case USAGE_FORMAT_KEY:
-                ok = key_parse(contents, usage->key, &value.number);
+                ok = key_parse(contents, file->key, &value.number);
                 break;
         case USAGE_FORMAT_SUM:
-                ok = sum_parse(contents, usage->key, &value.number);
+                ok = sum_parse(contents, file->key, &value.number);
+                break;
+        case USAGE_FORMAT_SUM_V1:
+                ok = sum_v1_parse(contents, file->key, &value.number);
                 break;
         case USAGE_FORMAT_PRESSURE:
                 ok = pressure_parse(contents, "some", &value.some);
@@ -117,7 +144,7 @@ bool usage_parse(const Usage *usage, const char *contents, UsageValue *ret_value
         }
         if (!ok)
                 return false;
-        value.number *= usage->factor;
+        value.number = value.number * file->multiplier / file->divisor;
         *ret_value = value;
         return true;
 }

@@ -15,15 +15,23 @@ typedef enum UsageFormat {
         USAGE_FORMAT_NUMBER,   /* "N" */
         USAGE_FORMAT_KEY,      /* a line "KEY N" */
         USAGE_FORMAT_SUM,      /* words "KEY=N" on any line, added up */
+        USAGE_FORMAT_SUM_V1,   /* lines "MAJOR:MINOR KEY N", added up */
         USAGE_FORMAT_PRESSURE, /* the lines "some …" and "full …" */
 } UsageFormat;
+
+/* Where one version of cgroups keeps a figure. */
+typedef struct UsageFile {
+        const char *controller; /* NULL for the core's own files */
+        const char *file, *key; /* file NULL: it has no such figure */
+        UsageFormat format;
+        uint64_t multiplier, divisor; /* from the kernel's unit to the property's */
+} UsageFile;
 
 typedef struct Usage {
         const char *name;      /* of the property */
         const char *signature; /* "t" or "(dddtdddt)" */
-        const char *file, *key;
-        UsageFormat format;
-        uint64_t factor;       /* from the kernel's unit to the property's */
+        UsageFile v2, v1;
+        const char *unit;
 } Usage;
 
 /* Percentages over 10, 60 and 300 s, and the total in microseconds. */
@@ -41,4 +49,4 @@ extern const Usage usages[];
 extern const size_t n_usages;
 
 const Usage *usage_find(const char *name);
-bool usage_parse(const Usage *usage, const char *contents, UsageValue *ret_value);
+bool usage_parse(const UsageFile *file, const char *contents, UsageValue *ret_value);

@@ -26,6 +26,7 @@ ROOT = "/org/cordon/CgroupManager1"
 ERROR = MANAGER + ".Error."
 ACCESS_DENIED = "org.freedesktop.DBus.Error.AccessDenied"
 INTERACTIVE = "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired"
+HIERARCHY = os.environ.get("CORDON_HIERARCHY")  # what private buses show the daemon: unified, legacy; the host as it is
 INFINITY = 18446744073709551615
 ANY = 4294967295
 
@@ -307,6 +308,8 @@ class Service:
         tree = tree or f"cordon-test-{os.getpid()}-{next(Service.numbers)}"
         build = build or os.environ.get("CORDON_BUILD", TOP / "build")
         command = [TOP / "tools/private-bus", "--build", build, "--tree", tree, "--daemon-args", daemon_args]
+        if HIERARCHY:
+            command += ["--hierarchy", HIERARCHY]
         if rules:
             command += ["--rules", rules]
         if wrapper:
@@ -319,6 +322,8 @@ class Service:
         self.directory = pathlib.Path(self.holder.stdout.readline().strip())
         assert self.address, "the private bus did not start"
         self.tree_name, self.group = tree, cgroup2_mount() / tree
+        # The tree's group in the hierarchy of each controller that the daemon sees on cgroup v1.
+        self.v1 = {name: mount / tree for name, mount in v1_mounts().items()}
         self.clients = []
 
     numbers = itertools.count()
@@ -339,7 +344,8 @@ class Service:
         self.holder.stdin.close()
         status = self.holder.wait(timeout=60)
         assert status == 0, f"the private bus ended with {status}"
-        assert not self.group.exists(), f"{self.group} was left behind"
+        for group in (self.group, *self.v1.values()):
+            assert not group.exists(), f"{group} was left behind"
 
     def __enter__(self):
         return self
@@ -354,6 +360,26 @@ def cgroup2_mount():
         if fields[fields.index("-") + 1] == "cgroup2":
             return pathlib.Path(fields[4])
     raise RuntimeError("no cgroup2 file system is mounted")
+
+
+# Those in whose hierarchies Cordon makes groups; in systemd's own, too, which has none.
+V1_CONTROLLERS = "blkio", "cpu", "cpuacct", "cpuset", "devices", "hugetlb", "memory", "pids"
+
+
+def v1_mounts(names=V1_CONTROLLERS):
+    """{controller: mount point} of cgroup v1, as private buses show it to the daemon."""
+    mounts = {}
+    for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
+        fields = line.split(" ")
+        kind, _, options = fields[fields.index("-") + 1:]
+        if kind == "cgroup" and HIERARCHY != "unified":
+            mounts.update((name, pathlib.Path(fields[4])) for name in options.split(",") if name in names)
+    return mounts
+
+
+def cgroup_mounts():
+    """Of all hierarchies in which Cordon makes groups."""
+    return [cgroup2_mount(), *dict.fromkeys(v1_mounts((*V1_CONTROLLERS, "name=systemd")).values())]
 
 
 def block_device():

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Prints a manual page with its lines "@limits@" and "@usage@" replaced by tables made from the rows that the service
+ * Prints a manual page with its lines "@limits@", "@usage@" and "@v1@" replaced by tables made from the rows that the service
  * works by, so that the page cannot say anything else. Run by the build.
  */
 #include <glib.h>
@@ -21,9 +21,9 @@ static void print_number(uint64_t number) {
 }
 
 static void print_bounds(const Limit *limit) {
-        if (limit->format == LIMIT_FORMAT_LIST)
+        if (limit->v2.format == LIMIT_FORMAT_LIST)
                 printf("0\\-3,7");
-        else if (limit->format == LIMIT_FORMAT_FLAG)
+        else if (limit->v2.format == LIMIT_FORMAT_FLAG)
                 printf("false, true");
         else {
                 print_number(limit->min);
@@ -45,8 +45,8 @@ static void print_file(const char *file) {
 
 static void print_limit(const Limit *limit) {
         printf("%s\t%s\t", limit->name, limit->signature);
-        print_file(limit->file);
-        printf("%s%s\t", limit->key ? " " : "", limit->key ? limit->key : "");
+        print_file(limit->v2.file);
+        printf("%s%s\t", limit->v2.key ? " " : "", limit->v2.key ? limit->v2.key : "");
         print_bounds(limit);
         printf("\t%s\n", limit->unit);
 }
@@ -62,9 +62,9 @@ static void end_table(void) {
 /* A table for each controller. */
 static void print_limits(void) {
         for (size_t i = 0; i < n_limits; i++) {
-                const char *controller = limits[i].controller;
+                const char *controller = limits[i].v2.controller;
 
-                if (i == 0 || g_strcmp0(controller, limits[i - 1].controller) != 0) {
+                if (i == 0 || g_strcmp0(controller, limits[i - 1].v2.controller) != 0) {
                         if (i > 0)
                                 end_table();
                         if (controller)
@@ -79,7 +79,7 @@ static void print_limits(void) {
 }
 
 static const char *describe_format(const Usage *usage) {
-        switch (usage->format) {
+        switch (usage->v2.format) {
         case USAGE_FORMAT_SUM:
                 return ", of all devices";
         case USAGE_FORMAT_PRESSURE:
@@ -90,11 +90,35 @@ static const char *describe_format(const Usage *usage) {
 }
 
 static void print_usage(void) {
-        begin_table("lb1 lb1 lb1 lb\nl1 l1 l1 l.", "Property\tType\tKernel file\tTimes");
-        for (size_t i = 0; i < n_usages; i++)
-                printf("%s\t%s\t%s%s%s%s\t%" PRIu64 "\n", usages[i].name, usages[i].signature, usages[i].file,
-                       usages[i].key ? " " : "", usages[i].key ? usages[i].key : "", describe_format(&usages[i]),
-                       usages[i].factor);
+        begin_table("lb1 lb1 lb1 lb\nl1 l1 l1 l.", "Property\tType\tKernel file\tUnit");
+        for (size_t i = 0; i < n_usages; i++) {
+                const UsageFile *file = &usages[i].v2;
+
+                printf("%s\t%s\t%s%s%s%s\t%s\n", usages[i].name, usages[i].signature, file->file,
+                       file->key ? " " : "", file->key ? file->key : "", describe_format(&usages[i]), usages[i].unit);
+        }
+        end_table();
+}
+
+/* Where a host has the controller on cgroup v1. */
+static void print_v1(void) {
+        begin_table("lb1 lb\nl1 l.", "Property\tFile of cgroup v1");
+        for (size_t i = 0; i < n_limits; i++) {
+                printf("%s\t", limits[i].name);
+                if (!limits[i].v1.controller)
+                        printf("as on cgroup2");
+                else if (!limits[i].v1.file)
+                        printf("none");
+                else
+                        print_file(limits[i].v1.file);
+                printf("\n");
+        }
+        for (size_t i = 0; i < n_usages; i++) {
+                const UsageFile *file = &usages[i].v1;
+
+                printf("%s\t%s%s%s\n", usages[i].name, file->file ? file->file : "as on cgroup2", file->key ? " " : "",
+                       file->key ? file->key : "");
+        }
         end_table();
 }
 
@@ -117,6 +141,8 @@ int main(int argc, char **argv) {
                         print_limits();
                 else if (g_str_equal(*line, "@usage@"))
                         print_usage();
+                else if (g_str_equal(*line, "@v1@"))
+                        print_v1();
                 else
                         printf("%s\n", *line);
         return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_SUCCESS : EXIT_FAILURE;

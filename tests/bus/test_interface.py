@@ -11,9 +11,9 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from cordon import (ANY, DOMAIN, DRIVER, ERROR, FIGURES, INFINITY, MANAGER, NAME, PROPERTIES, ROOT, TOP, BusError, Gio,
-                    GLib, block_device, cgroup2_mount, domain_path, driver_path, published, published_properties,
-                    steady, wait_for)
+from cordon import (ANY, DOMAIN, DRIVER, ERROR, FIGURES, HIERARCHY, INFINITY, MANAGER, NAME, PROPERTIES, ROOT, TOP,
+                    BusError, Gio, GLib, block_device, cgroup2_mount, domain_path, driver_path, published,
+                    published_properties, steady, wait_for)
 
 ESCAPED = ["web-1", "1a", "a.b@c", "_x", "Z" * 64]
 FUSE = ("/dev/fuse", "rw")
@@ -23,17 +23,15 @@ INVALIDATED = object()
 
 
 def controllers(service):
-    return (service.group / "cgroup.controllers").read_text().split()
+    return (service.group / "cgroup.controllers").read_text().split() + list(service.v1)
 
 
 # ---- the manager ----
 
 def test_manager_properties(service, root):
     values = root.get_all(ROOT, MANAGER)
-    mounts = [line.partition(" - ")[2].split() for line in open("/proc/self/mountinfo")]
-    v1 = any(fields[0] == "cgroup" and "name=" not in fields[2] for fields in mounts)
     assert values["Version"] == re.search(r"version: '(.*?)'", (TOP / "meson.build").read_text()).group(1)
-    assert values["Hierarchy"] == ("hybrid" if v1 else "unified")
+    assert values["Hierarchy"] == (HIERARCHY or ("hybrid" if service.v1 else "unified"))
     assert values["Controllers"] == controllers(service)
     assert values["ControlGroup"] == "/" + service.tree_name
     assert values["SealStrength"] in ("devices", "guarded")
@@ -221,6 +219,25 @@ LIMITS = {  # name: controller, kernel file, value, a line of the kernel's
     "MaxDescendants": (None, "cgroup.max.descendants", "uint64 30", "30"),
     "MaxDepth": (None, "cgroup.max.depth", "uint64 4", "4"),
 }
+V1 = {  # name: controller, kernel file and line where the controller is on cgroup v1
+    "CPUWeight": ("cpu", "cpu.shares", "512"),
+    "CPUQuotaPeriodUSec": ("cpu", "cpu.cfs_period_us", "50000"),
+    "CPUQuotaPerSecUSec": ("cpu", "cpu.cfs_quota_us", "25000"),
+    "CPUBurstUSec": ("cpu", "cpu.cfs_burst_us", "5000"),
+    "AllowedCPUs": ("cpuset", "cpuset.cpus", "0"),
+    "AllowedMemoryNodes": ("cpuset", "cpuset.mems", "0"),
+    "MemoryMax": ("memory", "memory.limit_in_bytes", "2097152"),
+    "TasksMax": ("pids", "pids.max", "20"),
+    "IOWeight": ("blkio", "blkio.bfq.weight", "50"),
+    "IOReadBandwidthMax": ("blkio", "blkio.throttle.read_bps_device", f"{NUMBER} 1000"),
+    "IOWriteBandwidthMax": ("blkio", "blkio.throttle.write_bps_device", f"{NUMBER} 2000"),
+    "IOReadIOPSMax": ("blkio", "blkio.throttle.read_iops_device", f"{NUMBER} 30"),
+    "IOWriteIOPSMax": ("blkio", "blkio.throttle.write_iops_device", f"{NUMBER} 40"),
+    "HugetlbMax": ("hugetlb", f"hugetlb.{PAGES}.limit_in_bytes", "0"),
+}
+# v1's controllers that have no such limit; MemorySwapMax there needs MemoryMax (test_swap_comes_with_memory_on_v1()).
+V1_NONE = {"MemoryMin": "memory", "MemoryLow": "memory", "MemoryHigh": "memory", "MemoryZSwapMax": "memory",
+           "MemoryOOMGroup": "memory", "IODeviceWeight": "blkio", "IODeviceLatencyTargetUSec": "blkio"}
 MISSING = {"t": INFINITY, "s": "", "b": False, "a(st)": []}  # what a host shows that does not have the limit
 
 
@@ -234,24 +251,37 @@ def test_every_limit_and_figure_is_in_a_table_here():
     assert FIGURES == {*USAGE, "DeniedDevices"}
 
 
+def limit_file(service, name):
+    """The tree's group, the file and the line that the kernel shows for the value; no group where this host has no such."""
+    controller, file, _, line = LIMITS[name]
+    v1_controller, v1_file, v1_line = V1.get(name, (None, None, None))
+    if v1_controller in service.v1:
+        return service.v1[v1_controller], v1_file, v1_line
+    missing = name in V1_NONE and V1_NONE[name] in service.v1
+    return (None if missing or not (service.group / file).exists() else service.group), file, line
+
+
 @pytest.mark.parametrize("name", LIMITS)
 def test_limits_take_effect_or_say_what_is_missing(service, root, signals, name):
     """On a host without the controller: the error, and no trace."""
-    controller, file, value, line = LIMITS[name]
+    if name == "MemorySwapMax" and "memory" in service.v1:
+        return test_swap_comes_with_memory_on_v1(service, root)
+    controller, _, value, _ = LIMITS[name]
+    tree, file, line = limit_file(service, name)
     setting = f"{{{name!r}: <{value}>}}"
     root.create_driver("lxc")
     domain = root.create_domain("lxc", "web")
     calls = [lambda: root.create_driver("new", setting), lambda: root.create_domain("lxc", "new", setting),
-             lambda: root.call(driver_path("lxc"), DRIVER, "SetProperties", f"({setting},)"),
-             lambda: root.call(domain, DOMAIN, "SetProperties", f"({setting},)")]
-    paths = [(driver_path("new"), DRIVER), (domain_path("lxc", "new"), DOMAIN), (driver_path("lxc"), DRIVER),
-             (domain, DOMAIN)]
-    if (service.group / file).exists():
+             lambda: root.call(domain, DOMAIN, "SetProperties", f"({setting},)"),
+             lambda: root.call(driver_path("lxc"), DRIVER, "SetProperties", f"({setting},)")]
+    paths = [(driver_path("new"), DRIVER), (domain_path("lxc", "new"), DOMAIN), (domain, DOMAIN),
+             (driver_path("lxc"), DRIVER)]
+    if tree:
         shown = GLib.Variant.parse(None, value.replace(DISK, NUMBER), None, None).unpack()
-        for call, group, (path, interface) in zip(calls, ["new", "lxc/new", "lxc", "lxc/web"], paths):
+        for call, group, (path, interface) in zip(calls, ["new", "lxc/new", "lxc/web", "lxc"], paths):
             signals.take_all()
             call()
-            assert line in (service.group / group / file).read_text().splitlines()
+            assert line in (tree / group / file).read_text().splitlines()
             assert root.get(path, interface, name) == shown
             taken = signals.take_all()
             if "new" in group:
@@ -265,7 +295,9 @@ def test_limits_take_effect_or_say_what_is_missing(service, root, signals, name)
         with pytest.raises(BusError) as caught:
             call()
         assert caught.value.name == ERROR + "ControllerUnavailable" and name in caught.value.message
-        if controller in controllers(service):
+        if V1_NONE.get(name) in service.v1:
+            assert f'"{V1_NONE[name]}" on cgroup v1, which has no such limit' in caught.value.message
+        elif controller in controllers(service):
             assert "this kernel has no" in caught.value.message
         else:
             assert f'"{controller}"' in caught.value.message
@@ -273,7 +305,55 @@ def test_limits_take_effect_or_say_what_is_missing(service, root, signals, name)
         assert signals.take_all() == []
     for path, interface in paths[2:]:
         assert root.get(path, interface, name) == MISSING[published_properties(interface)[name]]
-    assert not (service.group / "new").exists() and not (service.group / "lxc/new").exists()
+    for tree in (service.group, *service.v1.values()):
+        assert not (tree / "new").exists() and not (tree / "lxc/new").exists()
+
+
+def refused(root, domain, name, **settings):
+    values = ", ".join(f"{key!r}: <{value}>" for key, value in settings.items())
+    with pytest.raises(BusError) as caught:
+        root.call(domain, DOMAIN, "SetProperties", f"({{{values}}},)")
+    assert caught.value.name == ERROR + name
+    return caught.value.message
+
+
+def test_swap_comes_with_memory_on_v1(service, root):
+    """memory.memsw bounds both together: the difference is shown and kept, and memory alone cannot lose its bound."""
+    if "memory" not in service.v1:
+        return
+    root.create_driver("lxc")
+    domain = root.create_domain("lxc", "web")
+    group = service.v1["memory"] / "lxc/web"
+    assert "MemoryMax must be set" in refused(root, domain, "InvalidProperty", MemorySwapMax="uint64 4096")
+    root.call(domain, DOMAIN, "SetProperties", "({'MemorySwapMax': <uint64 8192>, 'MemoryMax': <uint64 1048576>},)")
+    for memory in (4194304, 1048576):
+        root.call(domain, DOMAIN, "SetProperties", f"({{'MemoryMax': <uint64 {memory}>}},)")
+        assert (root.get(domain, DOMAIN, "MemoryMax"), root.get(domain, DOMAIN, "MemorySwapMax")) == (memory, 8192)
+        assert int((group / "memory.memsw.limit_in_bytes").read_text()) == memory + 8192
+    assert "MemoryMax" in refused(root, domain, "InvalidProperty", MemoryMax=f"uint64 {INFINITY}")
+    root.call(domain, DOMAIN, "SetProperties", f"({{'MemorySwapMax': <uint64 {INFINITY}>}},)")
+    root.call(domain, DOMAIN, "SetProperties", f"({{'MemoryMax': <uint64 {INFINITY}>}},)")
+    assert root.get(domain, DOMAIN, "MemoryMax") == root.get(domain, DOMAIN, "MemorySwapMax") == INFINITY
+
+
+def test_sets_shrink_from_below_on_v1(service, root):
+    """v1's kernel refuses a driver a set that lacks what a domain has; "" takes over what the parent has."""
+    if "cpuset" not in service.v1:
+        return
+    root.create_driver("lxc")
+    domain = root.create_domain("lxc", "web")
+    everything = root.get(domain, DOMAIN, "AllowedCPUs")
+    assert everything == (service.v1["cpuset"].parent / "cpuset.cpus").read_text().strip()
+    if everything == "0":
+        return
+    with pytest.raises(BusError) as caught:
+        root.call(driver_path("lxc"), DRIVER, "SetProperties", "({'AllowedCPUs': <'0'>},)")
+    assert caught.value.name == ERROR + "KernelRefused" and "cpuset.cpus" in caught.value.message
+    root.call(domain, DOMAIN, "SetProperties", "({'AllowedCPUs': <'0'>},)")
+    root.call(driver_path("lxc"), DRIVER, "SetProperties", "({'AllowedCPUs': <'0'>},)")
+    root.call(driver_path("lxc"), DRIVER, "SetProperties", "({'AllowedCPUs': <''>},)")
+    root.call(domain, DOMAIN, "SetProperties", "({'AllowedCPUs': <''>},)")
+    assert root.get(domain, DOMAIN, "AllowedCPUs") == everything
 
 
 @pytest.mark.parametrize("key", [DISK, NUMBER])
@@ -282,7 +362,7 @@ def test_a_block_device_has_two_names(service, root, key):
     root.create_driver("lxc")
     domain = root.create_domain("lxc", "web")
     call = (domain, DOMAIN, "SetProperties", f"({{'IOReadBandwidthMax': <[({key!r}, uint64 1000)]>}},)")
-    if (service.group / "io.max").exists():
+    if limit_file(service, "IOReadBandwidthMax")[0]:
         root.call(*call)
         assert root.get(domain, DOMAIN, "IOReadBandwidthMax") == [(NUMBER, 1000)]
     else:
@@ -353,6 +433,25 @@ USAGE = {  # name: kernel file, and what it says
 }
 
 
+def key(name, divisor=1):
+    return lambda text: int(re.search(rf"^{name} (\d+)$", text, re.M).group(1)) // divisor
+
+
+def device_sum(name):
+    return lambda text: sum(map(int, re.findall(rf"^\d+:\d+ {name} (\d+)$", text, re.M)))
+
+
+V1_USAGE = {  # name: controller, kernel file and what it says, where the controller is on cgroup v1
+    "MemoryCurrent": ("memory", "memory.usage_in_bytes", int),
+    "MemoryPeak": ("memory", "memory.max_usage_in_bytes", int),
+    "MemorySwapCurrent": ("memory", "memory.stat", key("total_swap")),
+    "CPUThrottledUSec": ("cpu", "cpu.stat", key("throttled_time", 1000)),
+    "TasksCurrent": ("pids", "pids.current", int),
+    **{f"IO{way}{what}": ("blkio", f"blkio.throttle.{file}_recursive", device_sum(way))
+       for way in ("Read", "Write") for what, file in [("Bytes", "io_service_bytes"), ("Operations", "io_serviced")]},
+}
+
+
 def pressure(text, kind):
     found = re.search(rf"^{kind} avg10=(\S+) avg60=(\S+) avg300=(\S+) total=(\d+)$", text, re.M)
     return (*map(float, found.groups()[:3]), int(found.group(4))) if found else (0.0, 0.0, 0.0, INFINITY)
@@ -361,14 +460,17 @@ def pressure(text, kind):
 @pytest.mark.parametrize("name", USAGE)
 def test_figures_are_the_kernels(service, root, probe, name):
     """Those of a domain with a process, and of its driver; none where the kernel keeps none."""
-    file, read = USAGE[name]
+    tree, (file, read) = service.group, USAGE[name]
+    if V1_USAGE.get(name, [None])[0] in service.v1:
+        controller, file, read = V1_USAGE[name]
+        tree = service.v1[controller]
     root.create_driver("lxc")
     process = probe()
     root.create_domain("lxc", "web", f"{{'PIDs': <[uint32 {process.pid}]>}}")
     process.spin(0.05)
     for (path, interface), group in zip(OBJECTS[1:], ["lxc", "lxc/web"]):
         missing = (0.0, 0.0, 0.0, INFINITY) * 2 if "Pressure" in name else INFINITY
-        texts = lambda: (service.group / group / file).read_text() if (service.group / group / file).exists() else None
+        texts = lambda: (tree / group / file).read_text() if (tree / group / file).exists() else None
         for _ in range(100):  # until it does not change meanwhile
             before, value, after = texts(), root.get(path, interface, name), texts()
             expected = missing if before is None else read(before)
@@ -397,8 +499,8 @@ def test_domain_properties(service, root, user):
         "Name": "web", "Driver": driver_path("yes"), "Owner": 5, "State": "empty",
         "ControlGroup": f"/{service.tree_name}/yes/web"}
     assert (values["DeviceAllow"], values["EffectiveDevices"], values["DeniedDevices"]) == ([], [], 0)
-    memory = service.group / "yes/web/memory.events"
-    assert values["OOMKills"] == (0 if memory.exists() else INFINITY)
+    counted = "memory" in service.v1 or (service.group / "yes/web/memory.events").exists()
+    assert values["OOMKills"] == (0 if counted else INFINITY)
 
 
 def node(path):

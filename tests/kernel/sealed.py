@@ -154,8 +154,11 @@ def wait_for_end(pidfd):
 
 
 def move(pid, group):
-    """As root outside does, past Cordon."""
-    (group / "cgroup.procs").write_text(str(pid))
+    """As root outside does, past Cordon: in every hierarchy."""
+    relative = group.relative_to(cordon.cgroup2_mount())
+    for mount in cordon.cgroup_mounts():
+        if (mount / relative).is_dir():
+            (mount / relative / "cgroup.procs").write_text(str(pid))
 
 
 def group_of(pid, thread=None):

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "host.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 /* Other lines of the host's, before and behind, with and without optional fields. */
@@ -10,6 +11,7 @@
 #define MEMORY "29 26 0:27 / /sys/fs/cgroup/memory rw,nosuid,nodev shared:8 - cgroup cgroup rw,memory\n"
 #define UNIFIED "26 24 0:23 / /sys/fs/cgroup rw,nosuid,nodev,noexec,relatime shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
 #define BESIDE_V1 "28 26 0:26 / /sys/fs/cgroup/unified rw,nosuid shared:7 - cgroup2 cgroup2 rw,nsdelegate\n"
+#define OWN "95 22 0:23 / /run/cordon/cgroup2 rw - cgroup2 cgroup2 rw,nsdelegate\n"
 #define BIND "90 22 0:23 /lxc/web1 /srv/web1/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n"
 
 static const struct {
@@ -20,6 +22,9 @@ static const struct {
         { "hybrid", ROOT SYSTEMD BESIDE_V1 MEMORY PROC, "hybrid", "/sys/fs/cgroup/unified", "/" },
         { "hybrid-v1-first", MEMORY BESIDE_V1, "hybrid", "/sys/fs/cgroup/unified", "/" },
         { "legacy", ROOT PROC SYSTEMD MEMORY, "legacy", NULL, NULL },
+        { "legacy-own", SYSTEMD MEMORY OWN, "legacy", "/run/cordon/cgroup2", "/" },
+        { "own-beside-hosts", OWN BESIDE_V1 MEMORY, "hybrid", "/sys/fs/cgroup/unified", "/" },
+        { "own-behind-hosts", BESIDE_V1 MEMORY OWN, "hybrid", "/sys/fs/cgroup/unified", "/" },
         { "none", ROOT PROC, "legacy", NULL, NULL },
         { "empty", "", "legacy", NULL, NULL },
         { "bind-mount-behind", UNIFIED BIND, "unified", "/sys/fs/cgroup", "/" },
@@ -45,8 +50,45 @@ static void parses(const void *data) {
         g_autoptr(Host) host = host_parse(cases[i].text);
 
         g_assert_cmpstr(host->hierarchy, ==, cases[i].hierarchy);
-        g_assert_cmpstr(host->mount, ==, cases[i].mount);
-        g_assert_cmpstr(host->mount_root, ==, cases[i].mount_root);
+        g_assert_cmpstr(host->unified ? host->unified->path : NULL, ==, cases[i].mount);
+        g_assert_cmpstr(host->unified ? host->unified->root : NULL, ==, cases[i].mount_root);
+}
+
+/* "CONTROLLERS at PATH of ROOT", a line each. */
+static char *describe_v1(const Host *host) {
+        g_autoptr(GString) text = g_string_new(NULL);
+
+        for (unsigned i = 0; i < host->v1->len; i++) {
+                const HostMount *mount = host->v1->pdata[i];
+                g_autofree char *controllers = g_strjoinv(",", mount->controllers);
+
+                g_string_append_printf(text, "%s at %s of %s\n", controllers, mount->path, mount->root);
+        }
+        return g_string_free(g_steal_pointer(&text), false);
+}
+
+#define CPU "30 26 0:28 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"
+#define CPU_BIND "91 22 0:28 /a /srv/a rw - cgroup cgroup rw,cpu,cpuacct\n"
+
+static const struct {
+        const char *text, *expected;
+} v1_cases[] = {
+        { UNIFIED, "" },
+        { SYSTEMD MEMORY, "name=systemd at /sys/fs/cgroup/systemd of /\nmemory at /sys/fs/cgroup/memory of /\n" },
+        { CPU BESIDE_V1, "cpu,cpuacct at /sys/fs/cgroup/cpu,cpuacct of /\n" },
+        /* once, and by the mount of the whole */
+        { CPU CPU_BIND, "cpu,cpuacct at /sys/fs/cgroup/cpu,cpuacct of /\n" },
+        { CPU_BIND CPU, "cpu,cpuacct at /sys/fs/cgroup/cpu,cpuacct of /\n" },
+        { "1 2 0:9 / /x rw - cgroup none rw,xattr,clone_children,release_agent=/cpu,name=mine\n", "name=mine at /x of /\n" },
+};
+
+static void finds_v1(void) {
+        for (size_t i = 0; i < G_N_ELEMENTS(v1_cases); i++) {
+                g_autoptr(Host) host = host_parse(v1_cases[i].text);
+                g_autofree char *text = describe_v1(host);
+
+                g_assert_cmpstr(text, ==, v1_cases[i].expected);
+        }
 }
 
 static void detects_this_host(void) {
@@ -54,7 +96,7 @@ static void detects_this_host(void) {
         g_autoptr(Host) host = host_detect(&error);
 
         g_assert_no_error(error);
-        g_assert_cmpint(host->mount == NULL, ==, strcmp(host->hierarchy, "legacy") == 0);
+        g_assert_true(host->unified || strcmp(host->hierarchy, "legacy") == 0);
         host_free(NULL);
 }
 
@@ -65,6 +107,7 @@ int main(int argc, char **argv) {
 
                 g_test_add_data_func(path, GSIZE_TO_POINTER(i), parses);
         }
+        g_test_add_func("/host/finds-v1", finds_v1);
         g_test_add_func("/host/detects-this-host", detects_this_host);
         return g_test_run();
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "expect.h"
-#include "limit.h"
+#include "limit-file.h"
 
 #include <inttypes.h>
 
@@ -19,23 +19,23 @@ static void table_names_are_unique(void) {
 }
 
 static bool is_entries(const Limit *limit) {
-        return limit->format == LIMIT_FORMAT_DEVICE_WEIGHT || limit->format == LIMIT_FORMAT_DEVICE_KEY ||
-               limit->format == LIMIT_FORMAT_PAGES;
+        return limit->v2.format == LIMIT_FORMAT_DEVICE_NUMBER || limit->v2.format == LIMIT_FORMAT_DEVICE_KEY ||
+               limit->v2.format == LIMIT_FORMAT_PAGES;
 }
 
 static void table_row_is_whole(const void *data) {
         const Limit *limit = data;
         const char *types[] = { "t", "b", "s", "a(st)", NULL };
-        const char *prefix = limit->controller ? limit->controller : "cgroup"; /* the core's own files */
+        const char *prefix = limit->v2.controller ? limit->v2.controller : "cgroup"; /* the core's own files */
 
         g_assert_true(g_ascii_isupper(limit->name[0]));
         g_assert_true(g_strv_contains(types, limit->signature));
-        g_assert_cmpint(strcmp(limit->signature, "s") == 0, ==, limit->format == LIMIT_FORMAT_LIST);
-        g_assert_cmpint(strcmp(limit->signature, "b") == 0, ==, limit->format == LIMIT_FORMAT_FLAG);
+        g_assert_cmpint(strcmp(limit->signature, "s") == 0, ==, limit->v2.format == LIMIT_FORMAT_LIST);
+        g_assert_cmpint(strcmp(limit->signature, "b") == 0, ==, limit->v2.format == LIMIT_FORMAT_FLAG);
         g_assert_cmpint(strcmp(limit->signature, "a(st)") == 0, ==, is_entries(limit));
-        g_assert_cmpint(limit->key != NULL, ==, limit->format == LIMIT_FORMAT_DEVICE_KEY);
-        g_assert_true(g_str_has_prefix(limit->file, prefix));
-        g_assert_true(limit->file[strlen(prefix)] == '.');
+        g_assert_cmpint(limit->v2.key != NULL, ==, limit->v2.format == LIMIT_FORMAT_DEVICE_KEY);
+        g_assert_true(g_str_has_prefix(limit->v2.file, prefix));
+        g_assert_true(limit->v2.file[strlen(prefix)] == '.');
         g_assert_cmpuint(limit->unit[0], !=, '\0');
         g_assert_cmpuint(limit->min, <=, limit->max);
         g_assert_cmpuint(limit->max, <, LIMIT_INFINITY);
@@ -189,8 +189,8 @@ static void samples_are_understood(void) {
                 const Limit *limit = limit_find(samples[i].name);
                 LimitValue value = {};
 
-                g_test_message("%s: %s", limit->file, samples[i].contents);
-                g_assert_true(limit_parse(limit, samples[i].contents, &value));
+                g_test_message("%s: %s", limit->v2.file, samples[i].contents);
+                g_assert_true(limit_parse(&limit->v2, samples[i].contents, NULL, &value));
                 g_assert_cmpuint(value.number, ==, samples[i].number);
                 if (value.entries) {
                         g_autofree char *entries = describe(limit, &value);
@@ -209,7 +209,7 @@ static void row_has_a_sample(const void *data) {
         for (size_t i = 0; i < G_N_ELEMENTS(samples); i++)
                 if (limit_find(samples[i].name) == limit)
                         return;
-        g_error("no sample of %s, for %s", limit->file, limit->name);
+        g_error("no sample of %s, for %s", limit->v2.file, limit->name);
 }
 
 static const struct {
@@ -230,7 +230,7 @@ static void nonsense_is_refused(void) {
                 LimitValue value = { .number = 77 };
 
                 g_test_message("%s: \"%s\"", nonsense[i].name, nonsense[i].contents);
-                g_assert_false(limit_parse(limit_find(nonsense[i].name), nonsense[i].contents, &value));
+                g_assert_false(limit_parse(&limit_find(nonsense[i].name)->v2, nonsense[i].contents, NULL, &value));
                 g_assert_cmpuint(value.number, ==, 77);
                 g_assert_null(value.text);
         }
@@ -288,7 +288,7 @@ static const struct {
         { "IODeviceLatencyTargetUSec", "", "8:16 target=100\n", "8:16 target=0" },
 };
 
-static GArray *parse_entries(const Limit *limit, const char *text) {
+static GArray *parse_entries(const char *text) {
         g_auto(GStrv) words = g_strsplit(text, ",", -1);
         GArray *entries = limit_entries_new();
 
@@ -296,17 +296,30 @@ static GArray *parse_entries(const Limit *limit, const char *text) {
                 char *number = strchr(*word, '=');
 
                 *number = '\0';
-                g_assert_true(limit_entries_add(entries, limit, *word, g_ascii_strtoull(number + 1, NULL, 10), NULL));
+                g_assert_true(limit_entries_add(entries, *word, g_ascii_strtoull(number + 1, NULL, 10)));
         }
         return entries;
+}
+
+/* The texts of the writes, or "FILE=TEXT", a line each. */
+static char *describe_writes(const GArray *writes, bool with_files) {
+        g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(g_free);
+
+        for (unsigned i = 0; i < writes->len; i++) {
+                const LimitWrite *write = &g_array_index(writes, LimitWrite, i);
+
+                g_ptr_array_add(lines, g_strconcat(with_files ? write->file : "", with_files ? "=" : "", write->text, NULL));
+        }
+        g_ptr_array_add(lines, NULL);
+        return g_strjoinv("\n", (char **) lines->pdata);
 }
 
 static void lists_of_devices_are_replaced(void) {
         for (size_t i = 0; i < G_N_ELEMENTS(entry_formats); i++) {
                 const Limit *limit = limit_find(entry_formats[i].name);
-                LimitValue value = { .entries = parse_entries(limit, entry_formats[i].entries) };
-                g_auto(GStrv) lines = limit_format(limit, &value, entry_formats[i].old);
-                g_autofree char *text = g_strjoinv("\n", lines);
+                LimitValue value = { .entries = parse_entries(entry_formats[i].entries) };
+                g_autoptr(GArray) writes = limit_format(&limit->v2, &value, entry_formats[i].old, NULL);
+                g_autofree char *text = describe_writes(writes, false);
 
                 g_assert_cmpstr(text, ==, entry_formats[i].expected);
                 limit_value_clear(&value);
@@ -314,21 +327,20 @@ static void lists_of_devices_are_replaced(void) {
 }
 
 static void entries_are_sorted_and_unique(void) {
-        const Limit *limit = limit_find("HugetlbMax");
-        g_autoptr(GArray) entries = parse_entries(limit, "2MB=4,1GB=3,64KB=5");
-        g_autoptr(GError) error = NULL;
+        g_autoptr(GArray) entries = parse_entries("2MB=4,1GB=3,64KB=5");
 
         g_assert_cmpstr(g_array_index(entries, LimitEntry, 0).key, ==, "1GB");
         g_assert_cmpstr(g_array_index(entries, LimitEntry, 2).key, ==, "64KB");
-        g_assert_false(limit_entries_add(entries, limit, "2MB", 1, &error));
-        expect_error(&error, CORDON_ERROR_INVALID_PROPERTY, "HugetlbMax", "2MB", "twice", NULL);
+        g_assert_false(limit_entries_add(entries, "2MB", 1));
         g_assert_cmpuint(entries->len, ==, 3);
+        g_assert_cmpuint(limit_entries_find(entries, "2MB")->number, ==, 4);
+        g_assert_null(limit_entries_find(entries, "2M"));
 }
 
 /* Each number of a list has the bounds of the row, and the message names its device. */
 static void entries_have_bounds(void) {
         const Limit *limit = limit_find("IODeviceWeight");
-        LimitValue value = { .entries = parse_entries(limit, "8:0=10000,8:16=10001") };
+        LimitValue value = { .entries = parse_entries("8:0=10000,8:16=10001") };
         g_autoptr(GError) error = NULL;
 
         g_assert_false(limit_validate(limit, &value, &error));
@@ -337,10 +349,11 @@ static void entries_have_bounds(void) {
 }
 
 static char *format_one(const Limit *limit, const LimitValue *value, const char *old) {
-        g_auto(GStrv) lines = limit_format(limit, value, old);
+        g_autoptr(GArray) writes = limit_format(&limit->v2, value, old, NULL);
 
-        g_assert_cmpuint(g_strv_length(lines), ==, 1);
-        return g_strdup(lines[0]);
+        g_assert_cmpuint(writes->len, ==, 1);
+        g_assert_cmpstr(g_array_index(writes, LimitWrite, 0).file, ==, limit->v2.file);
+        return g_strdup(g_array_index(writes, LimitWrite, 0).text);
 }
 
 static void formats_are_the_kernels(void) {
@@ -356,7 +369,7 @@ static uint64_t read_back(const Limit *limit, uint64_t number, const char *old) 
         LimitValue value = { .number = number };
         g_autofree char *text = format_one(limit, &value, old);
 
-        g_assert_true(limit_parse(limit, text, &value));
+        g_assert_true(limit_parse(&limit->v2, text, NULL, &value));
         return value.number;
 }
 
@@ -365,7 +378,7 @@ static void numbers_come_back(const void *data) {
         const Limit *limit = data;
         uint64_t numbers[] = { limit->min, limit->min + 1, limit->max / 2, limit->max - 1, limit->max, LIMIT_INFINITY };
 
-        if (limit->format != LIMIT_FORMAT_NUMBER && limit->format != LIMIT_FORMAT_DEFAULT)
+        if (limit->v2.format != LIMIT_FORMAT_NUMBER && limit->v2.format != LIMIT_FORMAT_DEFAULT)
                 return;
         for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++)
                 if (numbers[i] != LIMIT_INFINITY || limit->infinity)
@@ -392,6 +405,121 @@ static void quotas_come_back_rounded(void) {
         /* What is a whole number of percents comes back to the digit in the default period. */
         for (uint64_t percent = 1; percent <= 6400; percent++)
                 g_assert_cmpuint(read_back(limit, percent * 10000, "max 100000\n"), ==, percent * 10000);
+}
+
+/* ---- cgroup v1 ---- */
+
+static void v1_row_is_whole(const void *data) {
+        const LimitFile *file = &((const Limit *) data)->v1;
+
+        if (!file->file)
+                return;
+        g_assert_true(g_str_has_prefix(file->file, file->controller));
+        g_assert_cmpint(file->other != NULL, ==, file->format == LIMIT_FORMAT_CFS_QUOTA ||
+                        file->format == LIMIT_FORMAT_CFS_PERIOD || file->format == LIMIT_FORMAT_MEMORY ||
+                        file->format == LIMIT_FORMAT_SWAP);
+}
+
+#define ALL "9223372036854771712\n"
+
+/* What the file holds, and the other one, and what that means. */
+static const struct {
+        const char *name, *contents, *other;
+        uint64_t number;
+        const char *text;
+} v1_samples[] = {
+        { "MemoryMax", ALL, NULL, LIMIT_INFINITY },
+        { "MemoryMax", "9223372036854710272\n", ALL, LIMIT_INFINITY }, /* pages of 64 KiB */
+        { "MemoryMax", "33554432\n", ALL, 33554432 },
+        { "MemorySwapMax", ALL, ALL, LIMIT_INFINITY },
+        { "MemorySwapMax", ALL, "33554432\n", LIMIT_INFINITY },
+        { "MemorySwapMax", "34603008\n", "33554432\n", 1048576 },
+        { "MemorySwapMax", "33554432\n", "33554432\n", 0 },
+        { "CPUWeight", "1024\n", NULL, 100 }, { "CPUWeight", "2\n", NULL, 1 }, { "CPUWeight", "102400\n", NULL, 10000 },
+        { "CPUQuotaPerSecUSec", "-1\n", "100000\n", LIMIT_INFINITY },
+        { "CPUQuotaPerSecUSec", "20000\n", "100000\n", 200000 },
+        { "CPUQuotaPeriodUSec", "100000\n", "-1\n", 100000 },
+        { "CPUBurstUSec", "0\n", NULL, 0 },
+        { "AllowedCPUs", "0-1\n", NULL, 0, "0-1" },
+        { "TasksMax", "max\n", NULL, LIMIT_INFINITY }, { "TasksMax", "7\n", NULL, 7 },
+        { "IOWeight", "100\n", NULL, 100 }, { "IOWeight", "1000\n", NULL, 10000 }, { "IOWeight", "1\n", NULL, 1 },
+        { "IOReadBandwidthMax", "8:16 2097152\n", NULL, 0, "8:16=2097152" },
+        { "IOWriteIOPSMax", "", NULL, 0, "" },
+        { "HugetlbMax", "9223372036852678656\n", NULL, LIMIT_INFINITY }, /* the file of 2 MB */
+};
+
+static void v1_samples_are_understood(void) {
+        for (size_t i = 0; i < G_N_ELEMENTS(v1_samples); i++) {
+                const Limit *limit = limit_find(v1_samples[i].name);
+                LimitValue value = {};
+
+                g_test_message("%s: %s", limit->v1.file, v1_samples[i].contents);
+                g_assert_true(limit_parse(&limit->v1, v1_samples[i].contents, v1_samples[i].other, &value));
+                g_assert_cmpuint(value.number, ==, v1_samples[i].number);
+                if (value.entries) {
+                        g_autofree char *entries = describe(limit, &value);
+
+                        g_assert_cmpstr(entries, ==, v1_samples[i].text);
+                } else
+                        g_assert_cmpstr(value.text, ==, v1_samples[i].text);
+                limit_value_clear(&value);
+        }
+}
+
+/* The writes, in an order in which the kernel takes them and never allows more than before and after. */
+static const struct {
+        const char *name;
+        uint64_t number;
+        const char *contents, *other, *expected; /* NULL: v1 cannot say it */
+} v1_formats[] = {
+        { "MemoryMax", 4096, ALL, ALL, "memory.limit_in_bytes=4096" },
+        { "MemoryMax", 4096, ALL, NULL, "memory.limit_in_bytes=4096" },
+        { "MemoryMax", LIMIT_INFINITY, "4096\n", ALL, "memory.limit_in_bytes=-1" },
+        { "MemoryMax", 8192, "4096\n", "5000\n", "memory.memsw.limit_in_bytes=9096\nmemory.limit_in_bytes=8192" },
+        { "MemoryMax", 1024, "4096\n", "5000\n", "memory.limit_in_bytes=1024\nmemory.memsw.limit_in_bytes=1928" },
+        { "MemoryMax", LIMIT_INFINITY, "4096\n", "5000\n", NULL },
+        { "MemorySwapMax", 0, ALL, "4096\n", "memory.memsw.limit_in_bytes=4096" },
+        { "MemorySwapMax", 10, ALL, "4096\n", "memory.memsw.limit_in_bytes=4106" },
+        { "MemorySwapMax", LIMIT_INFINITY, "4106\n", "4096\n", "memory.memsw.limit_in_bytes=-1" },
+        { "MemorySwapMax", 10, ALL, ALL, NULL },
+        { "CPUWeight", 100, "1024\n", NULL, "cpu.shares=1024" }, { "CPUWeight", 1, "1024\n", NULL, "cpu.shares=10" },
+        { "CPUQuotaPerSecUSec", 200000, "-1\n", "100000\n", "cpu.cfs_quota_us=20000" },
+        { "CPUQuotaPerSecUSec", LIMIT_INFINITY, "20000\n", "100000\n", "cpu.cfs_quota_us=-1" },
+        { "CPUQuotaPerSecUSec", 5000, "-1\n", "100000\n", "cpu.cfs_period_us=200000\ncpu.cfs_quota_us=1000" },
+        { "CPUQuotaPeriodUSec", 200000, "100000\n", "20000\n", "cpu.cfs_period_us=200000\ncpu.cfs_quota_us=40000" },
+        { "CPUQuotaPeriodUSec", 50000, "100000\n", "20000\n", "cpu.cfs_quota_us=10000\ncpu.cfs_period_us=50000" },
+        { "CPUQuotaPeriodUSec", 50000, "100000\n", "-1\n", "cpu.cfs_quota_us=-1\ncpu.cfs_period_us=50000" },
+        { "IOWeight", 10000, "100\n", NULL, "blkio.bfq.weight=1000" }, { "IOWeight", 1, "100\n", NULL, "blkio.bfq.weight=1" },
+        { "TasksMax", LIMIT_INFINITY, "3\n", NULL, "pids.max=max" },
+};
+
+static void v1_formats_are_the_kernels(void) {
+        for (size_t i = 0; i < G_N_ELEMENTS(v1_formats); i++) {
+                const Limit *limit = limit_find(v1_formats[i].name);
+                LimitValue value = { .number = v1_formats[i].number };
+                g_autoptr(GArray) writes =
+                        limit_format(&limit->v1, &value, v1_formats[i].contents, v1_formats[i].other);
+                g_autofree char *text = writes ? describe_writes(writes, true) : NULL;
+
+                g_assert_cmpstr(text, ==, v1_formats[i].expected);
+        }
+}
+
+/* Every weight comes back from shares; of BFQ's thousand steps, the nearest below. */
+static void v1_weights_come_back(void) {
+        const Limit *cpu = limit_find("CPUWeight"), *io = limit_find("IOWeight");
+
+        for (uint64_t weight = cpu->min; weight <= cpu->max; weight++) {
+                LimitValue value = { .number = weight };
+                g_autoptr(GArray) shares = limit_format(&cpu->v1, &value, "", NULL);
+                g_autoptr(GArray) bfq = limit_format(&io->v1, &value, "", NULL);
+
+                g_assert_true(limit_parse(&cpu->v1, g_array_index(shares, LimitWrite, 0).text, NULL, &value));
+                g_assert_cmpuint(value.number, ==, weight);
+                g_assert_true(limit_parse(&io->v1, g_array_index(bfq, LimitWrite, 0).text, NULL, &value));
+                g_assert_cmpuint(value.number, <=, weight);
+                g_assert_cmpuint(value.number + 11, >, weight);
+        }
 }
 
 /* ---- settings ---- */
@@ -473,6 +601,10 @@ int main(int argc, char **argv) {
         g_test_add_func("/limit/entries/have-bounds", entries_have_bounds);
         add_for_each_row("numbers-come-back", numbers_come_back);
         g_test_add_func("/limit/quotas-come-back-rounded", quotas_come_back_rounded);
+        add_for_each_row("v1/row-is-whole", v1_row_is_whole);
+        g_test_add_func("/limit/v1/samples-are-understood", v1_samples_are_understood);
+        g_test_add_func("/limit/v1/formats-are-the-kernels", v1_formats_are_the_kernels);
+        g_test_add_func("/limit/v1/weights-come-back", v1_weights_come_back);
         g_test_add_func("/limit/settings/are-in-table-order", settings_are_in_table_order);
         g_test_add_func("/limit/settings/refuse-duplicates", settings_refuse_duplicates);
         g_test_add_func("/limit/settings/are-described", settings_are_described);
