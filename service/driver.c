@@ -296,16 +296,18 @@ static bool load_domains(Driver *driver, GError **error) {
 }
 
 Driver *driver_load(Tree *tree, const char *name, GError **error) {
-        g_autoptr(Group) group = group_open(tree->group, name, error);
+        g_autoptr(Group) group = NULL;
         g_autofree char *kind = NULL;
         Driver *driver;
 
+        if (!name_validate("driver", name, NULL)) /* the keeper's group, or systemd's .control */
+                return NULL;
+        group = group_open(tree->group, name, error);
         if (!group)
                 return NULL;
         kind = group_get_attribute(group, "kind", NULL);
         if (g_strcmp0(kind, KIND) != 0) {
-                if (name_validate("driver", name, NULL)) /* the keeper's group has a name that no driver has */
-                        group_drop_unfinished(group);
+                group_drop_unfinished(group);
                 return NULL;
         }
 
