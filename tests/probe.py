@@ -131,6 +131,16 @@ def op_fork_bomb(most):
     return len(children)
 
 
+def op_fill(mib):
+    """A child that takes so much memory: the signal that ended it, or 0."""
+    pid = os.fork()
+    if pid == 0:
+        memory = bytearray(mib << 20)
+        memory[::4096] = b"x" * (mib << 8)
+        os._exit(0)
+    return os.WTERMSIG(os.waitpid(pid, 0)[1])
+
+
 def op_spin(seconds):
     """Uses so much time of a processor."""
     end = time.process_time() + seconds

@@ -2,14 +2,18 @@
 """What ./run shows: a sealed driver with two domains, and what a process in each can do. Talks to the system bus."""
 import os
 import pathlib
+import signal
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests"))
-from cordon import DRIVER, MANAGER, ROOT, BusError, Client, Probe, domain_path, driver_path  # noqa: E402
+from cordon import DOMAIN, DRIVER, MANAGER, ROOT, BusError, Client, Probe, domain_path, driver_path  # noqa: E402
 
 ADDRESS = os.environ.get("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/run/dbus/system_bus_socket")
-LIMITS = {"MemoryMax": "uint64 67108864", "TasksMax": "uint64 20", "CPUQuotaPerSecUSec": "uint64 500000"}
+LIMITS = {"MemoryMax": "uint64 67108864", "MemorySwapMax": "uint64 0", "TasksMax": "uint64 20",
+          "CPUQuotaPerSecUSec": "uint64 500000"}
 FORKS = 100
+MEMORY = 128  # MiB
+TIME = 0.5  # of a processor, in seconds
 
 
 def create(client, name, devices):
@@ -30,6 +34,10 @@ def create(client, name, devices):
 
 def verdict(answer):
     return "allowed" if answer == 0 else f"refused ({answer})"
+
+
+def throttled(client, name):
+    return "throttled" if client.get(domain_path("lxc", name), DOMAIN, "CPUThrottledUSec") > 0 else "not throttled"
 
 
 def row(what, *cells):
@@ -62,6 +70,12 @@ def main():
         row("mknod c 1 3", *(verdict(probe.mknod("c", 1, 3)) for probe in probes))
         if "TasksMax" in limits:
             row(f"{FORKS} forks", *(f"{probe.fork_bomb(FORKS)} succeeded" for probe in probes))
+        if "MemoryMax" in limits:
+            row(f"{MEMORY} MiB of memory", *("killed" if probe.fill(MEMORY) == signal.SIGKILL else "allowed" for probe in probes))
+        if "CPUQuotaPerSecUSec" in limits:
+            for probe in probes:
+                probe.spin(TIME)
+            row("a busy loop", *(throttled(client, name) for name in devices), "not throttled")
 
     client.remove_driver("lxc", kill=True)
     print("\nDriver lxc and its domains are removed.")
