@@ -14,7 +14,7 @@ from cordon import DOMAIN, DRIVER, INTERACTIVE, MANAGER, TOP, BusError, Service
 BUILD = pathlib.Path(os.environ.get("CORDON_BUILD", TOP / "build"))
 MAN = TOP / "data/man"
 LIMITS = BUILD / "data/man/cordon-limits.7"
-PAGES = sorted(MAN.glob("*.[1-8]")) + [LIMITS]
+PAGES = sorted(MAN.glob("*.[1-8]")) + [LIMITS, BUILD / "data/man/cordon-hosts.7"]
 INTERFACE_PAGE = MAN / "org.cordon.CgroupManager1.5"
 
 
