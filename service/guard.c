@@ -201,15 +201,55 @@ bool guard_is_in_force(Group *driver) {
         return attached->len > 0 && strcmp(found, expected) == 0;
 }
 
-bool guard_attach(Guard *guard, Group *driver, GError **error) {
-        g_autoptr(GArray) attached = query(driver, error);
-        g_autofree char *text = NULL;
-
-        if (!attached)
-                return false;
+static bool attach_all(Guard *guard, Group *driver, const GArray *attached, GError **error) {
         for (unsigned i = 0; i < guard->programs->len; i++)
                 if (!attach_program(&g_array_index(guard->programs, GuardProgram, i), driver, attached, error))
                         return false;
+        return true;
+}
+
+static bool has_program(Guard *guard, const char *name) {
+        for (unsigned i = 0; i < guard->programs->len; i++)
+                if (strcmp(g_array_index(guard->programs, GuardProgram, i).name, name) == 0)
+                        return true;
+        return false;
+}
+
+/* Takes off what another version had and this one has not, which it must not need any more. Returns how many. */
+static unsigned detach_others(Guard *guard, Group *driver, const GArray *attached) {
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < attached->len; i++) {
+                const GuardProgram *other = &g_array_index(attached, GuardProgram, i);
+
+                if (!has_program(guard, other->name) && bpf_prog_detach2(other->fd, group_fd(driver), BPF_LSM_CGROUP) == 0)
+                        n++;
+        }
+        return n;
+}
+
+bool guard_attach(Guard *guard, Group *driver, GError **error) {
+        g_autoptr(GArray) attached = query(driver, error);
+        g_autoptr(GError) cause = NULL;
+        g_autofree char *text = NULL;
+        bool all;
+
+        if (!attached)
+                return false;
+        /* The others go last, so that nothing is open meanwhile; first only where they hold the places that are needed. */
+        all = attach_all(guard, driver, attached, &cause);
+        if (detach_others(guard, driver, attached) > 0 && !all) {
+                g_array_unref(attached);
+                attached = query(driver, error);
+                if (!attached)
+                        return false;
+                g_clear_error(&cause);
+                all = attach_all(guard, driver, attached, &cause);
+        }
+        if (!all) {
+                g_propagate_error(error, g_steal_pointer(&cause));
+                return false;
+        }
         text = mark(guard->programs->len);
         return group_set_attribute(driver, MARK, text, error);
 }
