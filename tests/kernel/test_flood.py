@@ -1,20 +1,17 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A tenant that asks for what it was not granted as fast as it can: each refusal is counted, and the daemon sleeps."""
-import os
 import time
 
 import cordon
 from sealed import Opener
 
 MILLION = 1000000
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def processor_time(pid):
-    """In seconds, of all its threads; proc(5): utime and stime are the 14th and 15th field."""
-    with open(f"/proc/{pid}/stat") as file:
-        fields = file.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    """In seconds, of its only thread; the first of the kernel's figures (Documentation/scheduler/sched-stats.rst)."""
+    with open(f"/proc/{pid}/schedstat") as file:
+        return int(file.read().split()[0]) / 1e9
 
 
 def flood(world, domain, capsys, times, *arguments, **options):
@@ -24,12 +21,12 @@ def flood(world, domain, capsys, times, *arguments, **options):
         domain.attach(opener.pid)
         used, began = processor_time(pid), time.monotonic()
         refused, = opener.expect("!")
+        denied = domain.DeniedDevices
         took, used = time.monotonic() - began, processor_time(pid) - used
     with capsys.disabled():
-        print(f"\n{refused} refusals, opener {' '.join(arguments)}: in {took:.2f} s the daemon used {used:.2f} s, "
+        print(f"\n{refused} refusals, opener {' '.join(arguments)}: in {took:.2f} s the daemon used {used:.3f} s, "
               f"{100 * used / took:.1f} % of a processor", end="")
-    assert refused == times
-    assert domain.DeniedDevices == times
+    assert refused == denied == times
     return took, signals
 
 
@@ -49,6 +46,6 @@ def test_more_devices_than_are_counted_apart(world, domain, capsys, tmp_path):
     """And than are told: the sum is exact all the same."""
     took, signals = flood(world, domain, capsys, 200000, "numbers", cwd=tmp_path)
     told = [arguments for path, member, arguments in signals.take() if (path, member) == (domain.path, "DeviceDenied")]
-    assert 0 < len(told) <= 32 * (took + 2)
+    assert 0 < len(told) <= 128 * (took + 2)
     assert {arguments[4] for arguments in told} == {1}
     signals.close()
