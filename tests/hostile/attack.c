@@ -187,6 +187,8 @@ static void run(const struct attempt *attempt, int result, int hold) {
 
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         alarm(ATTEMPT_SECONDS);
+        close(STDIN_FILENO); /* which is the next attempt's */
+        open("/dev/null", O_RDONLY);
         if (unshare(CLONE_NEWNS) == 0)
                 mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL);
         r = attempt->run(expand(attempt->a, a), expand(attempt->b, b));

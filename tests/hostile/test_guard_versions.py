@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Another version's guard may use other hooks. The kernel has ten places for hooks, and the guard uses them all."""
 import contextlib
+import os
 import subprocess
 
 import bpf
@@ -20,6 +21,7 @@ def test_hooks_that_another_version_used_are_given_up():
         # As if a version had gone before that was without one of these, and with another.
         bpf.detach(field.driver, bpf.open_program(before["guard_remount"]), bpf.LSM_CGROUP)
         bpf.attach(field.driver, bpf.load_lsm("sb_umount", "guard_gone"), 2, bpf.LSM_CGROUP)
+        os.setxattr(field.driver, "trusted.cordon.guard", b"another version's")
         assert guard(field.driver).keys() == {*before, "guard_gone"} - {"guard_remount"}
 
         subprocess.run(["systemctl", "stop", "cordon.service"], check=True)

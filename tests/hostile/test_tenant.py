@@ -87,7 +87,7 @@ def test_a_delegated_user_makes_groups(tenant):
 
 def test_what_is_mounted_is_had_by_binding_it(tenant):
     """Also of a device of its own: a file system that is mounted already is not mounted from there once more."""
-    probe = tenant(devices="('/dev/vda', 'rw')")
+    probe = tenant(devices=f"{PSEUDO}, ('/dev/vda', 'rw')")
     assert probe.open("/dev/vda", "rw") == 0
     status, output = probe.run("unshare", "--mount", "mount", "-t", "ext4", "/dev/vda", "/mnt")
     assert status != 0 and "/dev/vda" in output
