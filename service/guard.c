@@ -15,6 +15,8 @@
 
 #define MARK "guard"
 #define QUERY_MAX 256   /* of all hooks together */
+#define PLACE_TRIES 100 /* for a place that another version's program had */
+#define PLACE_USEC 10000
 
 typedef struct GuardProgram {
         char name[BPF_OBJ_NAME_LEN];
@@ -228,6 +230,20 @@ static unsigned detach_others(Guard *guard, Group *driver, const GArray *attache
         return n;
 }
 
+/* The kernel gives a place back when it has freed what was detached, which it does a moment later and tells nobody. */
+static bool attach_again(Guard *guard, Group *driver, GError **cause) {
+        for (int i = 0; i < PLACE_TRIES; i++) {
+                g_autoptr(GArray) attached = NULL;
+
+                g_clear_error(cause);
+                attached = query(driver, cause);
+                if (attached && attach_all(guard, driver, attached, cause))
+                        return true;
+                g_usleep(PLACE_USEC);
+        }
+        return false;
+}
+
 bool guard_attach(Guard *guard, Group *driver, GError **error) {
         g_autoptr(GArray) attached = query(driver, error);
         g_autoptr(GError) cause = NULL;
@@ -236,16 +252,9 @@ bool guard_attach(Guard *guard, Group *driver, GError **error) {
 
         if (!attached)
                 return false;
-        /* The others go last, so that nothing is open meanwhile; first only where they hold the places that are needed. */
         all = attach_all(guard, driver, attached, &cause);
-        if (detach_others(guard, driver, attached) > 0 && !all) {
-                g_array_unref(attached);
-                attached = query(driver, error);
-                if (!attached)
-                        return false;
-                g_clear_error(&cause);
-                all = attach_all(guard, driver, attached, &cause);
-        }
+        if (detach_others(guard, driver, attached) > 0 && !all)
+                all = attach_again(guard, driver, &cause); /* they had the places that were needed */
         if (!all) {
                 g_propagate_error(error, g_steal_pointer(&cause));
                 return false;
