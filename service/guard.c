@@ -15,6 +15,8 @@
 
 #define MARK "guard"
 #define QUERY_MAX 256   /* of all hooks together */
+#define PLACE_TRIES 100 /* for a place that another version's program had */
+#define PLACE_USEC 10000
 
 typedef struct GuardProgram {
         char name[BPF_OBJ_NAME_LEN];
@@ -201,15 +203,62 @@ bool guard_is_in_force(Group *driver) {
         return attached->len > 0 && strcmp(found, expected) == 0;
 }
 
-bool guard_attach(Guard *guard, Group *driver, GError **error) {
-        g_autoptr(GArray) attached = query(driver, error);
-        g_autofree char *text = NULL;
-
-        if (!attached)
-                return false;
+static bool attach_all(Guard *guard, Group *driver, const GArray *attached, GError **error) {
         for (unsigned i = 0; i < guard->programs->len; i++)
                 if (!attach_program(&g_array_index(guard->programs, GuardProgram, i), driver, attached, error))
                         return false;
+        return true;
+}
+
+static bool has_program(Guard *guard, const char *name) {
+        for (unsigned i = 0; i < guard->programs->len; i++)
+                if (strcmp(g_array_index(guard->programs, GuardProgram, i).name, name) == 0)
+                        return true;
+        return false;
+}
+
+/* Takes off what another version had and this one has not, which it must not need any more. Returns how many. */
+static unsigned detach_others(Guard *guard, Group *driver, const GArray *attached) {
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < attached->len; i++) {
+                const GuardProgram *other = &g_array_index(attached, GuardProgram, i);
+
+                if (!has_program(guard, other->name) && bpf_prog_detach2(other->fd, group_fd(driver), BPF_LSM_CGROUP) == 0)
+                        n++;
+        }
+        return n;
+}
+
+/* The kernel gives a place back when it has freed what was detached, which it does a moment later and tells nobody. */
+static bool attach_again(Guard *guard, Group *driver, GError **cause) {
+        for (int i = 0; i < PLACE_TRIES; i++) {
+                g_autoptr(GArray) attached = NULL;
+
+                g_clear_error(cause);
+                attached = query(driver, cause);
+                if (attached && attach_all(guard, driver, attached, cause))
+                        return true;
+                g_usleep(PLACE_USEC);
+        }
+        return false;
+}
+
+bool guard_attach(Guard *guard, Group *driver, GError **error) {
+        g_autoptr(GArray) attached = query(driver, error);
+        g_autoptr(GError) cause = NULL;
+        g_autofree char *text = NULL;
+        bool all;
+
+        if (!attached)
+                return false;
+        all = attach_all(guard, driver, attached, &cause);
+        if (detach_others(guard, driver, attached) > 0 && !all)
+                all = attach_again(guard, driver, &cause); /* they had the places that were needed */
+        if (!all) {
+                g_propagate_error(error, g_steal_pointer(&cause));
+                return false;
+        }
         text = mark(guard->programs->len);
         return group_set_attribute(driver, MARK, text, error);
 }

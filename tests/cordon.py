@@ -29,6 +29,7 @@ INTERACTIVE = "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired"
 HIERARCHY = os.environ.get("CORDON_HIERARCHY")  # what private buses show the daemon: unified, legacy; the host as it is
 INFINITY = 18446744073709551615
 ANY = 4294967295
+TIMEOUT = 120  # of a call; a bound, never a measure
 
 
 def published(interface):
@@ -94,7 +95,7 @@ class Client:
         """Returns the reply as a tuple of Python values."""
         return self.ask(*arguments, **options).unpack()
 
-    def ask(self, path, interface, member, arguments="()", *, interactive=False, timeout=30, fds=None, name=None):
+    def ask(self, path, interface, member, arguments="()", *, interactive=False, timeout=TIMEOUT, fds=None, name=None):
         """Returns the reply, a GLib.Variant. `fds` are referred to as `handle 0`, `handle 1`…"""
         flags = Gio.DBusCallFlags.ALLOW_INTERACTIVE_AUTHORIZATION if interactive else Gio.DBusCallFlags.NONE
         value = GLib.Variant.parse(None, arguments, None, None) if isinstance(arguments, str) else arguments
@@ -240,7 +241,7 @@ class UserClient:
             slot["reply"] = reply
             slot["event"].set()
 
-    def start(self, path, interface, member, arguments="()", *, interactive=False, timeout=30):
+    def start(self, path, interface, member, arguments="()", *, interactive=False, timeout=TIMEOUT):
         """Sends a call and returns at once; finish() waits for the answer."""
         slot = {"event": threading.Event(), "timeout": timeout}
         with self.lock:

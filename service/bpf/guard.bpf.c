@@ -90,29 +90,47 @@ static __always_inline int may_write_at_top(struct inode *inode) {
 }
 
 /*
- * Programs that the kernel would start outside of every domain: usermode helpers (kernel/umh.c and its callers). And the
- * number of the next process, with which one outside could be made to look like a caller on the bus that has ended.
+ * Programs that the kernel would start outside of every domain: usermode helpers (kernel/umh.c and its callers). The
+ * number of the next process, with which one outside could be made to look like a caller on the bus that has ended. And
+ * the keys that act on the whole machine.
  */
-static __always_inline int may_write_sysctl(struct inode *inode) {
+static __always_inline int may_write_proc(struct inode *inode) {
         struct proc_inode *proc = (void *) inode - bpf_core_field_offset(struct proc_inode, vfs_inode);
-        const char *pointer = BPF_CORE_READ(proc, sysctl_entry, procname);
+        struct proc_dir_entry *entry = BPF_CORE_READ(proc, pde);
+        const char *pointer = entry ? BPF_CORE_READ(entry, name) : BPF_CORE_READ(proc, sysctl_entry, procname);
         char name[32] = {};
 
-        if (!pointer) /* not a sysctl */
+        if (!pointer) /* a process's */
                 return ALLOW;
         if (bpf_probe_read_kernel_str(name, sizeof(name), pointer) < 0)
                 return DENY;
+        if (entry)
+                return !equals(name, "sysrq-trigger");
         return !equals(name, "core_pattern") && !equals(name, "modprobe") && !equals(name, "hotplug") &&
                !equals(name, "poweroff_cmd") && !equals(name, "hb_ctl_path") && !equals(name, "ns_last_pid");
+}
+
+static __always_inline int read_node_name(struct kernfs_node *node, char name[static 32]) {
+        return node && bpf_probe_read_kernel_str(name, 32, BPF_CORE_READ(node, name)) >= 0;
+}
+
+/* /sys/module/firmware_class/parameters/path */
+static __always_inline int is_firmware_path(struct kernfs_node *node, const char *name) {
+        char module[32] = {};
+
+        return equals(name, "path") && (!read_node_name(parent_of(parent_of(node)), module) ||
+                                        equals(module, "firmware_class"));
 }
 
 static __always_inline int may_write_sysfs(struct inode *inode) {
         struct kernfs_node *node = BPF_CORE_READ(inode, i_private);
         char name[32] = {};
 
-        if (!node || bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(node, name)) < 0)
+        if (!read_node_name(node, name))
                 return DENY;
         if (equals(name, "resume")) /* reads an image of the whole kernel from any block device */
+                return DENY;
+        if (is_firmware_path(node, name))
                 return DENY;
         return !equals(name, "uevent_helper") && !equals(name, "usermode_helper") && !equals(name, "cltrack_prog") &&
                !equals(name, "cache_getent") && !equals(name, "v86d");
@@ -138,7 +156,7 @@ int BPF_PROG(guard_write, struct inode *inode, int mask) {
         if (magic == CGROUP_SUPER_MAGIC)
                 return DENY;
         if (magic == PROC_SUPER_MAGIC)
-                return may_write_sysctl(inode);
+                return may_write_proc(inode);
         if (magic == SYSFS_MAGIC)
                 return may_write_sysfs(inode);
         if (magic == BINFMTFS_MAGIC) /* of the initial user namespace: the whole system's interpreters */
@@ -182,7 +200,18 @@ int BPF_PROG(guard_setattr2, struct dentry *dentry, struct iattr *attributes) {
         return may_set(dentry, attributes);
 }
 
-/* ---- block devices ---- */
+/* ---- mounts ---- */
+
+/*
+ * What is mounted of a control group hierarchy is the host's, too, and so are its options: release_agent= of version 1
+ * is a program for the kernel to start, nsdelegate of version 2 bounds others.
+ */
+SEC("lsm_cgroup/sb_remount")
+int BPF_PROG(guard_remount, struct super_block *sb) {
+        unsigned long magic = BPF_CORE_READ(sb, s_magic);
+
+        return magic != CGROUP_SUPER_MAGIC && magic != CGROUP2_SUPER_MAGIC;
+}
 
 /*
  * Since Linux 6.6 nothing is opened, so nothing is asked of the seal, to mount again what is mounted already, such as
@@ -258,23 +287,38 @@ int BPF_PROG(guard_ptrace, struct task_struct *child) {
         return place_of(BPF_CORE_READ(child, cgroups, dfl_cgrp)) != OUTSIDE;
 }
 
-/* Modules and kexec images; include/linux/kernel_read_file.h. Firmware and certificates are no code of the kernel's. */
-#define READING_FIRMWARE 1
-#define READING_POLICY 5
-#define READING_X509_CERTIFICATE 6
+/* reboot(2): x86-64, its 32-bit calls and x32; arm64 and its 32-bit calls. */
+static __always_inline int is_reboot(struct task_struct *task) {
+        struct pt_regs *regs = (struct pt_regs *) bpf_task_pt_regs(task);
+        struct pt_regs___arm64 *arm64 = (void *) regs;
 
-static __always_inline int may_load(int id) {
-        return id == READING_FIRMWARE || id == READING_POLICY || id == READING_X509_CERTIFICATE;
+        if (bpf_core_field_exists(regs->orig_ax)) {
+                unsigned long number = BPF_CORE_READ(regs, orig_ax);
+
+                return number == 169 || number == 88 || number == (0x40000000 | 169);
+        }
+        if (bpf_core_field_exists(arm64->syscallno)) {
+                int number = BPF_CORE_READ(arm64, syscallno);
+
+                return number == 142 || number == 88;
+        }
+        return 0;
 }
 
-SEC("lsm_cgroup/kernel_read_file")
-int BPF_PROG(guard_readfile, struct file *file, int id) {
-        return may_load(id);
-}
+/*
+ * Modules and kexec images, by the capabilities that all ways to load them ask for; and the restart of the machine. In
+ * a PID namespace reboot(2) ends that only.
+ */
+SEC("lsm_cgroup/capable")
+int BPF_PROG(guard_capable, const void *credentials, struct user_namespace *namespace, int capability) {
+        struct task_struct *task;
 
-SEC("lsm_cgroup/kernel_load_data")
-int BPF_PROG(guard_loaddata, int id) {
-        return may_load(id);
+        if (capability != CAP_SYS_MODULE && capability != CAP_SYS_BOOT)
+                return ALLOW;
+        if (BPF_CORE_READ(namespace, level) > 0)
+                return ALLOW;
+        task = bpf_get_current_task_btf();
+        return capability == CAP_SYS_BOOT && BPF_CORE_READ(task, thread_pid, level) > 0 && is_reboot(task);
 }
 
 /* With a device node: then the seal has decided. */

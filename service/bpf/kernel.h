@@ -20,6 +20,9 @@
 #define ATTR_UID 2
 #define ATTR_GID 4
 
+#define CAP_SYS_MODULE 16
+#define CAP_SYS_BOOT 22
+
 #define S_IFMT 00170000
 #define S_IFDIR 0040000
 
@@ -95,16 +98,35 @@ struct files_struct {
         struct fdtable *fdt;
 };
 
+struct pid {
+        unsigned int level; /* of its namespace; 0: the initial one */
+};
+
 struct task_struct {
         struct css_set *cgroups;
         struct files_struct *files;
+        struct pid *thread_pid;
+};
+
+/* The number of the system call: x86-64's, arm64's. */
+struct pt_regs {
+        unsigned long orig_ax;
+};
+
+struct pt_regs___arm64 {
+        int syscallno;
 };
 
 struct ctl_table {
         const char *procname;
 };
 
+struct proc_dir_entry {
+        const char *name;
+};
+
 struct proc_inode {
+        struct proc_dir_entry *pde;
         struct ctl_table *sysctl_entry;
         struct inode vfs_inode;
 };

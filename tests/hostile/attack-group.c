@@ -51,8 +51,17 @@ static int remount_v1(const char *options, const char *more) {
         if (r < 0)
                 return r;
         at("remount it with %s", more);
-        r = answer_of(mount("none", MNT, "cgroup", MS_REMOUNT, more));
-        return r < 0 ? r : try_write(MNT "/notify_on_release", "1");
+        return answer_of(mount("none", MNT, "cgroup", MS_REMOUNT, more));
+}
+
+/* Its options are the same as they are, which is what everybody else has, too. */
+static int remount_v2(const char *options, const char *unused) {
+        int r = try_mount("none", "cgroup2", NULL);
+
+        if (r < 0)
+                return r;
+        at("remount cgroup2 with %s", options);
+        return answer_of(mount("none", MNT, "cgroup2", MS_REMOUNT, options));
 }
 
 static int rename_v1(const char *options, const char *unused) {
@@ -282,6 +291,7 @@ const struct attempt group_attempts[] = {
         { "v2-mount-procs", USER, mount_v2, "cgroup.procs", "0" },
         { "v2-mount-threads", USER, mount_v2, "cgroup.threads", "0" },
         { "v2-fsmount-procs", USER, fsmount_v2, "cgroup.procs", "0" },
+        { "v2-remount", VM, remount_v2, "nsdelegate,memory_recursiveprot" },
         { "v2-namespace-limit", VM, mount_in_namespace, "pids.max", "max" },
         { "v2-namespace-type", VM, mount_in_namespace, "cgroup.type", "threaded" },
         { "v2-user-namespace-limit", USER, mount_in_user_namespace, "pids.max", "max" },

@@ -130,6 +130,39 @@ static int load_kernel_file(const char *path, const char *unused) {
         return r;
 }
 
+/* In a PID namespace, as its first process, which may end that by reboot(2). */
+static int in_pid_namespace(int (*what)(const char *, const char *), const char *a, const char *b) {
+        int status;
+        pid_t pid;
+
+        at("unshare the PID namespace");
+        if (unshare(CLONE_NEWPID) < 0 || (pid = fork()) < 0)
+                return -errno;
+        if (pid == 0)
+                _exit(-what(a, b));
+        if (waitpid(pid, &status, 0) < 0)
+                return -errno;
+        return WIFEXITED(status) ? -WEXITSTATUS(status) : -ECHILD;
+}
+
+static int load_module_in_namespace(const char *path, const char *flags) {
+        return in_pid_namespace(load_module_file, path, flags);
+}
+
+static int load_kernel_in_namespace(const char *unused, const char *unused_) {
+        return in_pid_namespace(load_kernel, NULL, NULL);
+}
+
+static int load_kernel_file_in_namespace(const char *path, const char *unused) {
+        return in_pid_namespace(load_kernel_file, path, NULL);
+}
+
+/* What needs the same right as a restart, and does nothing to this machine. */
+static int restart(const char *unused, const char *unused_) {
+        at("reboot, by the command that is about Ctrl-Alt-Del only");
+        return answer_of(reboot(RB_DISABLE_CAD));
+}
+
 /* A fresh proc or sysfs is the same kernel. */
 static int write_on(const char *type, const char *file) {
         char path[128];
@@ -221,6 +254,14 @@ const struct attempt task_attempts[] = {
         { "kernel-module-compressed", VM, load_module_file, "{module}", "4" },
         { "kernel-kexec", VM, load_kernel },
         { "kernel-kexec-file", VM, load_kernel_file, "{kernel}" },
+        { "kernel-module-namespace", VM, load_module_in_namespace, "{module}", "0" },
+        { "kernel-kexec-namespace", VM, load_kernel_in_namespace },
+        { "kernel-kexec-file-namespace", VM, load_kernel_file_in_namespace, "{kernel}" },
+        { "kernel-restart", VM, restart },
+        { "kernel-keys", VM, open_for_writing, "/proc/sysrq-trigger" },
+        { "kernel-keys-fresh", VM, write_on, "proc", "sysrq-trigger" },
+        { "kernel-firmware-path", VM, open_for_writing, "/sys/module/firmware_class/parameters/path" },
+        { "kernel-firmware-path-fresh", VM, write_on, "sysfs", "module/firmware_class/parameters/path" },
         { "kernel-core-pattern", VM, open_for_writing, "/proc/sys/kernel/core_pattern" },
         { "kernel-core-pattern-fresh", VM, write_on, "proc", "sys/kernel/core_pattern" },
         { "kernel-modprobe", VM, open_for_writing, "/proc/sys/kernel/modprobe" },

@@ -2,6 +2,7 @@
 /*
  * attack KEY=VALUE…          reads names of attempts, one a line, and prints one line each:
  *                            NAME|WHAT IT DID LAST|THE KERNEL'S ANSWER|OPENING THE DEVICE|PID
+ *                            the answers being ENDED where the attempt ended before it had any
  * attack --list SCOPE        prints the names of a scope (vm, user, anywhere)
  *
  * The process of an attempt stays as it is until the next line is read, so that it can be looked at.
@@ -10,20 +11,24 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ATTEMPT_SECONDS 60
+#define ATTEMPT_SECONDS 300
+#define STAGE_SIZE 512
 
 static char **values;
-static char stage[512];
+static char *stage; /* shared with the attempt's process, which may end at any time */
 
 static const struct attempt *const tables[] = { group_attempts, bpf_attempts, device_attempts, uring_attempts,
                                                 task_attempts };
@@ -70,7 +75,7 @@ void at(const char *format, ...) {
         va_list values_;
 
         va_start(values_, format);
-        vsnprintf(stage, sizeof(stage), format, values_);
+        vsnprintf(stage, STAGE_SIZE, format, values_);
         va_end(values_);
 }
 
@@ -169,70 +174,104 @@ static const char *errno_text(int r) {
         return r == 0 ? "0" : strerrorname_np(-r);
 }
 
-/* In the attempt's own process; `hold` ends when it may end. */
-static void run(const struct attempt *attempt, int hold) {
+struct attack {
+        pid_t pid;
+        int result; /* one line comes from here */
+        int hold;   /* to be closed when the attempt may end */
+};
+
+/* In the attempt's own process. */
+static void run(const struct attempt *attempt, int result, int hold) {
         char a[512], b[512], byte;
         int r, device;
 
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         alarm(ATTEMPT_SECONDS);
+        close(STDIN_FILENO); /* which is the next attempt's */
+        open("/dev/null", O_RDONLY);
         if (unshare(CLONE_NEWNS) == 0)
                 mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL);
         r = attempt->run(expand(attempt->a, a), expand(attempt->b, b));
         device = open(value_of("device"), O_RDWR | O_NONBLOCK | O_CLOEXEC);
-        printf("%s|%s|%s|%s|%d\n", attempt->name, stage, errno_text(r), device < 0 ? errno_text(-errno) : "0",
-               (int) getpid());
-        fflush(stdout);
+        dprintf(result, "%s|%s|%s|%s|%d\n", attempt->name, stage, errno_text(r),
+                device < 0 ? errno_text(-errno) : "0", (int) getpid());
         if (read(hold, &byte, 1) < 0)
                 perror("read");
         _exit(0);
 }
 
-/* Returns the process, to be ended by closing *ret_hold. */
-static pid_t start(const char *name, int *ret_hold) {
-        const struct attempt *attempt = find(name);
-        int hold[2], status;
-        pid_t pid;
+static struct attack start(const struct attempt *attempt) {
+        struct attack attack;
+        int result[2], hold[2];
 
-        if (!attempt) {
-                fprintf(stderr, "attack: there is no attempt %s\n", name);
-                exit(2);
-        }
-        if (pipe2(hold, O_CLOEXEC) < 0 || (pid = fork()) < 0) {
+        strcpy(stage, "nothing");
+        if (pipe2(result, O_CLOEXEC | O_NONBLOCK) < 0 || pipe2(hold, O_CLOEXEC) < 0 || (attack.pid = fork()) < 0) {
                 perror("attack");
                 exit(1);
         }
-        if (pid == 0) {
+        if (attack.pid == 0) {
                 close(hold[1]);
-                run(attempt, hold[0]);
+                run(attempt, result[1], hold[0]);
         }
+        close(result[1]);
         close(hold[0]);
-        *ret_hold = hold[1];
-        /* One that dies of what it tries has got nothing. */
-        if (waitpid(pid, &status, WNOHANG) == pid)
-                printf("%s|ended by itself|ECHILD|ECHILD|0\n", name);
-        return pid;
+        attack.result = result[0];
+        attack.hold = hold[1];
+        return attack;
+}
+
+/* Prints the attempt's line. Its end is waited for as well: somebody it left behind may hold the other end of the pipe. */
+static void report(const struct attempt *attempt, const struct attack *attack) {
+        int pidfd = (int) syscall(SYS_pidfd_open, attack->pid, 0);
+        struct pollfd either[] = { { .fd = attack->result, .events = POLLIN }, { .fd = pidfd, .events = POLLIN } };
+        char line[STAGE_SIZE + 128];
+        ssize_t n;
+
+        while (poll(either, 2, -1) < 0 && errno == EINTR)
+                ;
+        n = read(attack->result, line, sizeof(line));
+        if (n > 0)
+                printf("%.*s", (int) n, line);
+        else
+                printf("%s|%s|ENDED|ENDED|%d\n", attempt->name, stage, (int) attack->pid);
+        close(pidfd);
+        close(attack->result);
+}
+
+static void end(struct attack *attack) {
+        if (attack->pid > 0) {
+                close(attack->hold);
+                waitpid(attack->pid, NULL, 0);
+        }
+        attack->pid = 0;
 }
 
 int main(int argc, char **argv) {
+        struct attack attack = {};
         char name[64];
-        pid_t pid = 0;
-        int hold = -1;
 
         if (argc == 3 && strcmp(argv[1], "--list") == 0)
                 return list(argv[2]);
         values = argv + 1;
+        stage = mmap(NULL, STAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         setvbuf(stdout, NULL, _IOLBF, 0);
         setvbuf(stdin, NULL, _IONBF, 0);
         uring_prepare();
         puts("ready"); /* what is from before joining the domain is made */
         while (fgets(name, sizeof(name), stdin)) {
+                const struct attempt *attempt;
+
                 name[strcspn(name, "\n")] = '\0';
-                if (pid > 0) {
-                        close(hold);
-                        waitpid(pid, NULL, 0);
+                end(&attack);
+                if (*name == '\0')
+                        continue;
+                attempt = find(name);
+                if (!attempt) {
+                        fprintf(stderr, "attack: there is no attempt %s\n", name);
+                        return 2;
                 }
-                pid = *name ? start(name, &hold) : 0;
+                attack = start(attempt);
+                report(attempt, &attack);
         }
         return 0;
 }

@@ -5,8 +5,11 @@ The attacks are build/tests/hostile/attack (attack.c); this puts it into a domai
 and compares, after each, everything that was to hold with what it was before.
 """
 import collections
+import contextlib
+import json
 import os
 import pathlib
+import select
 import subprocess
 
 import bpf
@@ -23,6 +26,7 @@ LIMITS = {"TasksMax": 100, "MemoryMax": 1 << 28, "MemoryHigh": 1 << 27, "MemoryS
 FILES = "pids.max", "memory.max", "memory.high", "memory.min", "cpu.max", "cpu.weight", "cgroup.max.descendants", \
     "cgroup.type", "cgroup.freeze", "cgroup.procs", "cgroup.subtree_control"
 NOBODY = 65534
+TIMEOUT = 600  # of an attempt or a look at the field; a bound, never a measure
 
 answers = collections.defaultdict(collections.Counter)  # attacker -> the kernel's answers, for the summary
 
@@ -57,6 +61,21 @@ def service():
     return System() if VM else cordon.Service()
 
 
+def await_line(stream, who):
+    """From a pipe that nothing was read of before. Whoever does not answer, frozen or ended, fails its own test only."""
+    readable, _, _ = select.select([stream], [], [], TIMEOUT)
+    line = stream.readline() if readable else ""
+    assert line, f"the {who} has ended" if readable else f"the {who} does not answer"
+    return line
+
+
+class Witness(cordon.Probe):
+    def ask(self, operation, *arguments):
+        self.process.stdin.write(json.dumps([operation, *arguments]) + "\n")
+        self.process.stdin.flush()
+        return json.loads(await_line(self.process.stdout, "witness"))
+
+
 class Field:
     """Driver `hostile`; domains `inside` (the tenant's), `sibling` (with a process) and `empty`; a process outside."""
 
@@ -69,12 +88,14 @@ class Field:
                            if name == "MaxDescendants" or
                            {"T": "pids", "M": "memory", "C": "cpu"}[name[0]] in controllers)
         delegation = f", 'DelegateUser': <uint32 {delegate}>" if delegate else ""
-        self.bus.create_driver("hostile", "{'MaxDomains': <uint32 10>}")
+        with contextlib.suppress(cordon.BusError):  # what an attempt broke, and could not be undone then
+            self.bus.remove_driver("hostile")
+        self.bus.create_driver("hostile", "{'MaxDomains': <uint32 10>}", timeout=TIMEOUT)
         self.guarded = self.bus.get(cordon.ROOT, cordon.MANAGER, "SealStrength") == "guarded"
         self.bus.create_domain("hostile", "inside", f"{{{limits}, 'DeviceAllow': <{DEVICES}>{delegation}}}")
         self.bus.create_domain("hostile", "sibling", f"{{'DeviceAllow': <{DEVICES}>}}")
         self.bus.create_domain("hostile", "empty")
-        self.neighbour, self.witness = cordon.Probe(), cordon.Probe()
+        self.neighbour, self.witness = cordon.Probe(), Witness()
         self.bus.attach("hostile", "sibling", self.neighbour.pid)
         self.bus.attach("hostile", "inside", self.witness.pid)
         with open(FORBIDDEN, "r+b", buffering=0) as device:
@@ -173,10 +194,10 @@ class Attacker:
             field.bus.attach("hostile", "inside", self.process.pid)
 
     def attempt(self, name):
-        """What it did last, and the answers of the kernel to that and to opening the device."""
+        """What it did last, the answers of the kernel to that and to opening the device, and its process."""
         self.process.stdin.write(name + "\n")
         self.process.stdin.flush()
-        line = self.process.stdout.readline()
+        line = await_line(self.process.stdout, "attacker")
         assert line.startswith(name + "|"), line
         _, stage, answer, device, pid = line.rstrip("\n").split("|")
         return stage, answer, device, int(pid)

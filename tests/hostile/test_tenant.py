@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import signal
 import subprocess
 
 import pytest
@@ -69,12 +70,28 @@ def test_freezing_its_own_groups(tenant):
     assert probe.write(f"{probe.top}/own/sleeper/cgroup.kill", "1") == 0
 
 
+def test_a_restart_in_a_pid_namespace_ends_that(tenant):
+    """reboot(2) by the first process of a container, as its systemd does it; wait(2) then says SIGHUP."""
+    restart = "import ctypes, sys; sys.exit(ctypes.CDLL(None).reboot(0x01234567) and 9)"
+    status, output = tenant().run("unshare", "--pid", "--fork", "/usr/bin/python3", "-c", restart)
+    assert (status, output) == (-signal.SIGHUP, "")
+
+
 def test_a_delegated_user_makes_groups(tenant):
     probe = tenant(ALICE, delegate=f", 'DelegateUser': <uint32 {ALICE}>")
     assert probe.enter(f"{probe.top}/own") == 0
     assert probe.write(f"{probe.top}/cgroup.subtree_control", "+pids") == 0
     assert probe.write(f"{probe.top}/own/pids.max", "20") == 0
     assert probe.write(f"{probe.top}/pids.max", "max") in ("EACCES", "EPERM")
+
+
+def test_what_is_mounted_is_had_by_binding_it(tenant):
+    """Also of a device of its own: a file system that is mounted already is not mounted from there once more."""
+    probe = tenant(devices=f"{PSEUDO}, ('/dev/vda', 'rw')")
+    assert probe.open("/dev/vda", "rw") == 0
+    status, output = probe.run("unshare", "--mount", "mount", "-t", "ext4", "/dev/vda", "/mnt")
+    assert status == 32 and "permission denied" in output
+    assert probe.run("unshare", "--mount", "sh", "-c", "mount --bind / /mnt && cmp /etc/hosts /mnt/etc/hosts") == [0, ""]
 
 
 @pytest.fixture
@@ -169,8 +186,10 @@ def crun_configuration(root):
                       {"allow": False, "access": "rwm"}, {**device, "major": 10, "minor": 229}]}}}
 
 
+# mount(8) of Debian 12 refuses to mount cgroup2 over cgroup2.
 CRUN = """
 set -e
+umount --lazy /sys/fs/cgroup
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mkdir /sys/fs/cgroup/engine
 echo $$ > /sys/fs/cgroup/engine/cgroup.procs
@@ -178,8 +197,6 @@ exec crun --root /run/cordon-container/state --cgroup-manager cgroupfs run --bun
 """
 
 
-@pytest.mark.skipif(hostile.VM and os.uname().release.startswith("6.1."),
-                    reason="mount of Debian 12 refuses cgroup2 over cgroup2; tests/vm/test_tenants.py has crun there")
 def test_a_container_engine_beneath_the_domain(tenant, rootfs):
     bundle = CONTAINER / "bundle"
     (bundle / "config.json").write_text(json.dumps(crun_configuration(rootfs)))

@@ -91,6 +91,7 @@ def test_upgrades_under_a_tenant(daemons):
             after = programs(group)
             assert len(after["seal"]) == 1 and len(after["guard"]) == len(before["guard"])
             assert not set(after["seal"]) & set(before["seal"]), "the other version has the same program"
+            assert not hostile.VM or set(after["guard"]) != set(before["guard"])
             seen.update(after["seal"])
         rounds, wrong, opened, refused = opener.finish()
     assert (wrong, refused) == (0, 0) and rounds > ROUNDS

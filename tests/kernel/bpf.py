@@ -6,9 +6,10 @@ import os
 import sys
 
 # enum bpf_cmd and enum bpf_attach_type, linux/bpf.h
-OBJ_PIN, PROG_ATTACH, PROG_DETACH, PROG_GET_FD_BY_ID, MAP_GET_FD_BY_ID = 6, 8, 9, 13, 14
+PROG_LOAD, OBJ_PIN, PROG_ATTACH, PROG_DETACH, PROG_GET_FD_BY_ID, MAP_GET_FD_BY_ID = 5, 6, 8, 9, 13, 14
 OBJ_GET_INFO_BY_FD, PROG_QUERY = 15, 16
 CGROUP_DEVICE, LSM_CGROUP = 6, 43
+LSM = 29  # enum bpf_prog_type
 SYS_BPF = {"x86_64": 321, "aarch64": 280}
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -35,12 +36,22 @@ def open_program(id_):
     return bpf(PROG_GET_FD_BY_ID, id_)
 
 
-def attach(directory, program, flags):
-    bpf(PROG_ATTACH, open_directory(directory), program, CGROUP_DEVICE, flags)
+def attach(directory, program, flags, attach_type=CGROUP_DEVICE):
+    bpf(PROG_ATTACH, open_directory(directory), program, attach_type, flags)
 
 
-def detach(directory, program=-1):
-    bpf(PROG_DETACH, open_directory(directory), program, CGROUP_DEVICE)
+def detach(directory, program=-1, attach_type=CGROUP_DEVICE):
+    bpf(PROG_DETACH, open_directory(directory), program, attach_type)
+
+
+def load_lsm(hook, name):
+    """A program for control groups that lets everything pass."""
+    code = ctypes.create_string_buffer(bytes.fromhex("b700000001000000" "9500000000000000"), 16)  # return 1
+    license_, attr = ctypes.create_string_buffer(b"GPL"), (ctypes.c_uint32 * 64)(LSM, 2, *pointer(code))
+    attr[4:6] = pointer(license_)
+    ctypes.memmove(ctypes.addressof(attr) + 12 * 4, name.encode(), len(name))
+    attr[17], attr[27] = LSM_CGROUP, ctypes.CDLL("libbpf.so.1").libbpf_find_vmlinux_btf_id(hook.encode(), LSM_CGROUP)
+    return bpf_attr(PROG_LOAD, attr)
 
 
 def open_directory(path):
@@ -58,15 +69,25 @@ def query(directory, attach_type):
     return list(ids[:attr[6]])
 
 
-def map_ids(program):
-    """Of the maps of the program with this id."""
-    fd, ids, info = open_program(program), (ctypes.c_uint32 * 16)(), (ctypes.c_uint32 * 64)()
-    info[13:16] = len(ids), *pointer(ids)  # nr_map_ids, map_ids: struct bpf_prog_info
+def program_info(program, ids=()):
+    """struct bpf_prog_info of the program with this id, as words; ids of its maps go to `ids`."""
+    fd, info = open_program(program), (ctypes.c_uint32 * 64)()
+    if ids:
+        info[13:16] = len(ids), *pointer(ids)  # nr_map_ids, map_ids
     try:
         bpf(OBJ_GET_INFO_BY_FD, fd, ctypes.sizeof(info), *pointer(info))
     finally:
         os.close(fd)
-    return list(ids[:info[13]])
+    return info
+
+
+def map_ids(program):
+    ids = (ctypes.c_uint32 * 16)()
+    return list(ids[:program_info(program, ids)[13]])
+
+
+def program_name(program):
+    return bytes(program_info(program))[16 * 4:20 * 4].rstrip(b"\0").decode()
 
 
 def pin_map(id_, path):

@@ -4,6 +4,8 @@
  *
  *   opener steady PERMITTED FORBIDDEN CHANGING    in one domain
  *   opener moving PERMITTED FORBIDDEN A B         in and out of many: one named a… permits A, one named b… permits B
+ *   opener often FORBIDDEN TIMES                  after any letter, so often; then says how often it was refused
+ *   opener numbers TIMES                          the same, by mknod(2) with so many different numbers
  *
  * A letter on standard input says what the changing device must answer from now on: `+` opened, `-` refused, `?` any;
  * before the first one nothing is judged (steady).
@@ -17,6 +19,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define COMPLAINTS_MAX 20 /* less than a pipe holds */
@@ -106,14 +110,43 @@ static void moving(char **paths, int group_fd) {
         expect(b, *before == 'b', paths[3]);
 }
 
+static unsigned long open_often(const char *path, unsigned long times) {
+        unsigned long refused = 0;
+
+        while (times-- > 0)
+                refused += !opens(path);
+        return refused;
+}
+
+/* Majors that no device has; a node that is made all the same would have to be gone before the next. */
+static unsigned long make_each(unsigned long times) {
+        unsigned long refused = 0;
+
+        for (unsigned long i = 0; i < times; i++)
+                if (mknod("node", S_IFCHR | 0600, makedev(1000 + i / 1000, i % 1000)) < 0 && errno == EPERM)
+                        refused++;
+        return refused;
+}
+
+static int flood(int argc, char **argv) {
+        char letter;
+
+        if (read(STDIN_FILENO, &letter, 1) != 1)
+                return EXIT_FAILURE;
+        printf("%lu\n", argc == 4 ? open_often(argv[2], strtoul(argv[3], NULL, 10)) : make_each(strtoul(argv[2], NULL, 10)));
+        return EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv) {
         struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
         int group_fd = open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC);
         bool is_steady = argc == 5 && strcmp(argv[1], "steady") == 0;
         char order = '\0';
 
+        if ((argc == 4 && strcmp(argv[1], "often") == 0) || (argc == 3 && strcmp(argv[1], "numbers") == 0))
+                return flood(argc, argv);
         if (!is_steady && (argc != 6 || strcmp(argv[1], "moving") != 0)) {
-                fprintf(stderr, "Usage: opener steady|moving PERMITTED FORBIDDEN CHANGING…\n");
+                fprintf(stderr, "Usage: opener steady|moving|often|numbers …\n");
                 return 2;
         }
         alarm(900); /* whatever became of the test */

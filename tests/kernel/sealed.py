@@ -116,13 +116,13 @@ class Domain:
 class Opener:
     """tests/kernel/opener.c, started outside of every domain."""
 
-    def __init__(self, *arguments):
-        self.process = subprocess.Popen([OPENER, *arguments], stdin=subprocess.PIPE,
+    def __init__(self, *arguments, cwd=None):
+        self.process = subprocess.Popen([OPENER, *arguments], cwd=cwd, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.pid = self.process.pid
 
     def expect(self, order):
-        """Returns rounds, wrong answers, opened, refused, when the order is in force."""
+        """Returns the line that answers: when the order is in force, rounds, wrong answers, opened, refused."""
         self.process.stdin.write(order.encode())
         self.process.stdin.flush()
         line = self.process.stdout.readline()
