@@ -10,22 +10,13 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from cordon import DOMAIN, DRIVER, INTERACTIVE, MANAGER, TOP, BusError, Service
+from manual import examples, plain
 
 BUILD = pathlib.Path(os.environ.get("CORDON_BUILD", TOP / "build"))
 MAN = TOP / "data/man"
 LIMITS = BUILD / "data/man/cordon-limits.7"
 PAGES = sorted(MAN.glob("*.[1-8]")) + [LIMITS, BUILD / "data/man/cordon-hosts.7"]
 INTERFACE_PAGE = MAN / "org.cordon.CgroupManager1.5"
-
-
-def plain(text):
-    """Lines of man(7) as they are read: font macros (of which those with two letters join their words) and escapes."""
-    def font(match):
-        macro, words = match.group(1), re.findall(r'"(?:[^"]*)"|\S+', match.group(2))
-        return ("" if len(macro) == 2 else " ").join(word.strip('"') for word in words)
-
-    text = re.sub(r"^\.([BIR]{1,2}) (.*)$", font, text, flags=re.M)
-    return text.replace(r"\-", "-").replace(r"\(aq", "'").replace(r"\(dq", '"').replace(r"\e", "\\")
 
 
 def section(title):
@@ -166,19 +157,6 @@ def test_references():
 
 
 # ---- examples ----
-
-def examples(text):
-    """Commands of root with the output shown: [("busctl …", "o …\\n"), …]."""
-    steps = []
-    for line in text.replace("\\\n", "\\\0").splitlines():
-        if line.startswith("# "):
-            steps.append([line[2:].replace("\\\0", "\\\n"), ""])
-        elif line.startswith("$ "):  # goes on until it is stopped
-            break
-        else:
-            steps[-1][1] += line + "\n"
-    return [tuple(step) for step in steps]
-
 
 def page_examples(page):
     text = re.search(r"^\.SH EXAMPLES\n(.*?)^\.SH ", page.read_text(), re.M | re.S).group(1)

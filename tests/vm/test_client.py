@@ -1,123 +1,108 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A plain client with a cache: what GDBusObjectManagerClient holds is the kernel's truth after each step."""
-import pytest
-from gi.repository import Gio
+"""A plain client with a cache: what GDBusObjectManagerClient holds is the kernel's truth after each step.
 
-from cordon import DOMAIN, DRIVER, MANAGER, NAME, ROOT, wait_for
-from machine import Driver
+tests/bus/test_client.py shows that every property which is announced is compared.
+"""
+import os
+import signal
+
+import pytest
+
+from cordon import DOMAIN, DRIVER, INFINITY, wait_for
+from machine import ALICE, TREE, Driver
+from test_limits import LIMITS, weights  # noqa: F401 pylint: disable=unused-import
+from truth import Cache
 
 MIB = 1 << 20
-STATES = {(0, 0): "empty", (1, 0): "running", (0, 1): "frozen", (1, 1): "frozen"}
-
-
-def number(text):
-    return 18446744073709551615 if text == "max" else int(text)
-
-
-# What a cached value must be, from the files of the group.
-TRUTH = {
-    "State": lambda group: STATES[group.key("cgroup.events", "populated"), group.key("cgroup.events", "frozen")],
-    "OOMKills": lambda group: group.key("memory.events", "oom_kill"),
-    "MemoryMax": lambda group: number(group.file("memory.max")),
-    "MemoryHigh": lambda group: number(group.file("memory.high")),
-    "TasksMax": lambda group: number(group.file("pids.max")),
-    "CPUWeight": lambda group: number(group.file("cpu.weight")),
-    "CPUQuotaPerSecUSec": lambda group: number(group.file("cpu.max").split()[0]) if group.file("cpu.max").startswith(
-        "max") else int(group.file("cpu.max").split()[0]) * 1000000 // int(group.file("cpu.max").split()[1]),
-    "AllowedCPUs": lambda group: group.file("cpuset.cpus") and group.file("cpuset.cpus.effective"),
-}
-
-
-class Cache:
-    def __init__(self, bus):
-        self.manager = Gio.DBusObjectManagerClient.new_sync(bus.connection, Gio.DBusObjectManagerClientFlags.NONE, NAME,
-                                                            ROOT, None, None, None)
-
-    def properties(self, path, interface):
-        """What is cached of an object; a property that was invalidated is not."""
-        proxy = self.manager.get_interface(path, interface)
-        return proxy and {name: proxy.get_cached_property(name).unpack() for name in proxy.get_cached_property_names()}
-
-    def domains(self):
-        return {each.get_object_path() for each in self.manager.get_objects() if each.get_interface(DOMAIN)}
-
-    def check(self, *groups):
-        """Everything that was announced has arrived when the cache agrees; if it never does, the test fails."""
-        def agrees():
-            for group in groups:
-                if group.directory.exists() != (group.path in self.domains()):
-                    return False
-                if group.directory.exists():
-                    cached = self.properties(group.path, DOMAIN)
-                    if any(cached.get(name) != truth(group) for name, truth in TRUTH.items()):
-                        return False
-            return True
-        try:
-            wait_for(agrees, timeout=20)
-        except TimeoutError:
-            lines = [f"{group.name}: {name}: cached {(self.properties(group.path, DOMAIN) or {}).get(name)}, "
-                     f"is {truth(group)}" for group in groups if group.directory.exists()
-                     for name, truth in TRUTH.items()]
-            pytest.fail("\n".join([*lines, f"domains cached: {self.domains()}"]))
 
 
 @pytest.fixture
 def cache(bus):
-    return Cache(bus)
+    return Cache(bus, TREE)
 
 
-def test_a_cache_sees_truth(bus, cache, driver):
+def test_a_cache_sees_truth(cache, driver):
     first = driver.domain(MemoryMax=16 * MIB + 1, TasksMax=10, DeviceAllow=[("@pseudo", "rw")])
-    second = driver.domain(AllowedCPUs="0-1", CPUQuotaPerSecUSec=333333)
-    both = first, second
-    cache.check(*both)
-    assert cache.properties(driver.path, DRIVER)["NDomains"] == 2
-
-    first.set(MemoryMax=12 * MIB + 5, MemorySwapMax=0, CPUWeight=33)
-    second.set(CPUQuotaPerSecUSec=100000, MemoryHigh=8 * MIB)
-    cache.check(*both)
-    driver.set(AllowedCPUs="1", TasksMax=80)
-    cache.check(*both)
-    assert cache.properties(driver.path, DRIVER)["TasksMax"] == 80
-    driver.set(AllowedCPUs="")
+    second = driver.domain(AllowedCPUs="0-1", CPUQuotaPerSecUSec=333333, DelegateUser=ALICE)
+    cache.check()
 
     probe, sleeper = first.probe(), second.start("sleep", "1000")
-    cache.check(*both)
+    cache.check()
+    assert cache.properties(second.path, DOMAIN)["State"] == "running"
     second.call("Freeze")
-    cache.check(*both)
+    cache.check()
+    assert cache.properties(second.path, DOMAIN)["State"] == "frozen"
+    first.set(MemorySwapMax=0)
     assert first.run("tail", "/dev/zero")[0] == -9
-    cache.check(*both)
+    cache.check()
+    assert cache.properties(first.path, DOMAIN)["OOMKills"] >= 1
     second.call("Thaw")
     second.call("Kill", "(15,)")
     assert sleeper.wait() == -15
-    cache.check(*both)
-
-    # lists of devices are not sent, but never cached when they are old
-    before = cache.properties(first.path, DOMAIN).get("DeviceAllow")
-    first.call("AllowDevices", "([('/dev/fuse', 'r')],)")
-    wait_for(lambda: cache.properties(first.path, DOMAIN).get("DeviceAllow") != before)
-    assert cache.properties(first.path, DOMAIN).get("DeviceAllow") in (None, first.get("DeviceAllow"))
+    cache.check()
+    assert cache.properties(second.path, DOMAIN)["State"] == "empty"
 
     first.call("Remove", "(true,)")
-    cache.check(*both)
+    cache.check()
     assert probe.process.wait() == -9
-    bus.remove_domain(driver.name, second.name)
-    cache.check(*both)
-    wait_for(lambda: cache.properties(driver.path, DRIVER)["NDomains"] == 0)
+    second.directory.rmdir()  # behind its back
+    cache.check()
+    assert driver.path in cache.paths() and cache.properties(driver.path, DRIVER)["NDomains"] == 0
+
+
+def test_devices_that_are_old_are_not_cached(cache, driver):
+    domain = driver.domain(DeviceAllow=[("@pseudo", "rw")])
+    cache.check()
+    assert cache.properties(domain.path, DOMAIN)["DeviceAllow"] == [("@pseudo", "rw")]
+    for method, devices in ("AllowDevices", "[('/dev/fuse', 'rw')]"), ("RevokeDevices", "[('/dev/fuse', 'w')]"), (
+            "SetDevices", "[('@tun', 'rw')]"):
+        domain.call(method, f"({devices},)")
+        cache.check()
+        proxy = Cache(domain.bus, TREE)  # one that comes now
+        proxy.check()
+        assert proxy.properties(domain.path, DOMAIN)["EffectiveDevices"] == domain.get("EffectiveDevices")
+    domain.call("SetDevices", "([('/dev/null', 'r')],)")
+    for each in cache, proxy:
+        each.check()
+        wait_for(lambda each=each: "EffectiveDevices" not in each.properties(domain.path, DOMAIN))
+
+
+@pytest.mark.parametrize("kind", ["domain", "driver"])
+def test_every_limit(cache, driver, kind):
+    """At creation, one after the other, and all at once. A driver's may narrow the domain's."""
+    there = [row for row in LIMITS if driver.file(row[1]) is not None]
+    some, others = ({row[0]: row[i][0] for row in there} for i in (2, 3))
+    group = driver.domain(**some)
+    cache.check()
+    group = driver if kind == "driver" else group
+    for values in others, some:
+        for name, value in values.items():
+            group.set(**{name: value})
+        cache.check()
+    group.set(**others)
+    cache.check()
+    assert cache.properties(group.path, group.interface)["TasksMax"] == INFINITY
 
 
 def test_a_driver_comes_and_goes(bus, cache):
-    top = Gio.DBusProxy.new_sync(bus.connection, Gio.DBusProxyFlags.NONE, None, NAME, ROOT, MANAGER, None)
-    drivers = bus.get(ROOT, MANAGER, "NDrivers")
-    driver = Driver(bus, MaxDomains=5)
-    wait_for(lambda: cache.properties(driver.path, DRIVER))
-    wait_for(lambda: top.get_cached_property("NDrivers").unpack() == drivers + 1)
-    assert cache.properties(driver.path, DRIVER)["MaxDomains"] == 5
-    domain = driver.domain()
-    cache.check(domain)
-    driver.set(MaxDomains=7)
-    wait_for(lambda: cache.properties(driver.path, DRIVER)["MaxDomains"] == 7)
+    driver = Driver(bus, MaxDomains=5, DeviceCeiling=[("@pseudo", "rw")])
+    cache.check()
+    driver.domain()
+    cache.check()
+    driver.set(MaxDomains=7, DeviceCeiling=[("@pseudo", "rwm"), ("/dev/fuse", "r")])
+    cache.check()
+    driver.domain().probe()
     driver.remove()
-    wait_for(lambda: cache.manager.get_object(driver.path) is None)
-    cache.check(domain)
-    wait_for(lambda: top.get_cached_property("NDrivers").unpack() == drivers)
+    cache.check()
+    assert driver.path not in cache.paths()
+
+
+def test_the_service_goes_and_comes_back(bus, cache, driver, signals):
+    """What a client had of it is gone with its name, and there again with the next."""
+    domain = driver.domain(TasksMax=9)
+    cache.check()
+    os.kill(bus.daemon_pid(), signal.SIGKILL)
+    signals.wait_name(owned=False)
+    domain.set(TasksMax=8)
+    cache.check()
+    assert cache.properties(domain.path, DOMAIN)["TasksMax"] == 8

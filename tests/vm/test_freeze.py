@@ -1,8 +1,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Freeze, thaw, kill: what the processes do, what the kernel says, and what a listener is told."""
+import ctypes
 import os
+import pathlib
+import re
+import signal
+import subprocess
 
 import pytest
+
+from cordon import MANAGER, ROOT
+from machine import TIMEOUT, refused, until
 
 
 class Ticker:
@@ -91,3 +99,58 @@ def test_state_follows_the_kernel(domain, signals):
     probe.close()
     signals.wait_property(domain.path, "State", "empty")
     assert domain.key("cgroup.events", "populated") == 0
+
+
+@pytest.fixture
+def silent(tmp_path):
+    """A file system whose server never answers: whoever looks at it waits in the kernel, and only a kill ends that."""
+    server = os.open("/dev/fuse", os.O_RDWR)
+    options = f"fd={server},rootmode=40000,user_id=0,group_id=0".encode()
+    assert ctypes.CDLL(None).mount(b"silent", bytes(tmp_path), b"fuse", 0, options) == 0
+    yield tmp_path
+    os.close(server)
+    subprocess.run(["umount", "--lazy", tmp_path], check=True)
+
+
+def is_held(process):
+    """It waits in the kernel, where no freezer reaches it (proc(5): state D)."""
+    return pathlib.Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "D"
+
+
+def times_woken(pid):
+    return int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)[1])
+
+
+def test_what_does_not_freeze_in_time_is_thawed(bus, domain, silent):
+    """The daemon waits for half a minute, and sleeps; a kill is not held up."""
+    held, ticker = domain.start("stat", str(silent)), Ticker(domain)
+    until(lambda: is_held(held))
+    woken = times_woken(bus.daemon_pid())
+    with refused("Busy", f'"{domain.name}"', "did not freeze in time"):
+        domain.call("Freeze", timeout=10 * TIMEOUT)
+    assert times_woken(bus.daemon_pid()) - woken < 60  # by the call, not by looking again and again
+    assert (domain.file("cgroup.freeze"), domain.key("cgroup.events", "frozen"), domain.get("State")) == ("0", 0, "running")
+    ticker.drain()
+    ticker.wait()
+    domain.call("Remove", "(true,)")
+    assert held.wait() == -9
+
+
+def test_state_and_kills_for_memory_come_in_one_turn(bus, driver, signals):
+    """The daemon stands still while both happen. A call that comes after is served one turn later at most."""
+    domain = driver.domain(DeviceAllow=[("@pseudo", "rw")], MemoryMax=16 << 20, MemorySwapMax=0)
+    hog = domain.start("sh", "-c", "read -r line; exec tail /dev/zero")
+    daemon = bus.daemon_pid()
+    os.kill(daemon, signal.SIGSTOP)
+    try:
+        hog.stdin.write(b"\n")
+        hog.stdin.flush()
+        assert hog.wait() == -9
+        until(lambda: domain.key("cgroup.events", "populated") == 0)
+        signals.take()
+    finally:
+        os.kill(daemon, signal.SIGCONT)
+    for _ in range(2):
+        bus.get(ROOT, MANAGER, "Version")
+    told = [arguments[1] for at, member, arguments in signals.take() if (at, member) == (domain.path, "PropertiesChanged")]
+    assert sorted(told, key=str) == [{"OOMKills": 1}, {"State": "empty"}]

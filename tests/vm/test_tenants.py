@@ -1,155 +1,149 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Real tenants beneath a domain: each starts there, has the domain's devices and no others although its own
-configuration allows all of them, and is held by the domain's limit. All share the machine's own programs as their
-root, and run tests/probe.py; the options that a tenant needs are said where it is started.
+"""Real tenants beneath a domain: each starts there by what cordon-tenants(7) shows, has the domain's devices and no
+others although its own configuration allows all of them, and is held by the domain's limit. All share the machine's own
+programs as their root, and run tests/probe.py.
 """
 import contextlib
-import functools
 import json
 import os
 import pathlib
 import re
 import select
 import subprocess
-import sys
+import tempfile
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import cordon
+from machine import ALICE
+from manual import as_script, marked_examples
 
-import cordon  # noqa: E402
-from cordon import DOMAIN, cgroup2_mount, domain_path  # noqa: E402
-
+PAGE = marked_examples(pathlib.Path("/usr/share/man/man7/cordon-tenants.7").read_text())
 WORK = pathlib.Path("/run/tenants")
 ROOTFS = WORK / "rootfs"
 PERMITTED, FORBIDDEN = ("c", 10, 229), ("c", 10, 200)  # /dev/fuse, /dev/net/tun
 TASKS = 20
-USER = 1000
-TIMEOUT = 120  # a bound, never a measure
+TIMEOUT = 300  # a bound, never a measure
+STORAGE = f"""
+    [storage]
+    driver = "vfs"
+    graphroot = "{WORK}/podman/storage"
+    runroot = "{WORK}/podman/run"
+    """
+PODMAN = """
+    [engine]
+    events_logger = "none"
+    [containers]
+    log_driver = "none"
+    netns = "none"
+    """
+# What nspawn would otherwise change in the root that all share, or ask the terminal for.
+NSPAWN = "--quiet --link-journal=no --resolv-conf=off --timezone=off"
 
 
-def probe_command(name):
-    """What a tenant runs; the name tells its probe from others, seen from outside."""
-    return ["/usr/bin/python3", str(cordon.TOP / "tests/probe.py"), name]
+# ---- what an engine finds ----
 
-
-# ---- how each is started: the command, given the domain's group and what is to run ----
-
-def in_subgroup(group, command):
-    """For engines that make groups of their own: as in any delegated group they must not stay in the one whose
-    controllers they hand on; and LXC wants to write all of its group's files, of which the domain's own are sealed."""
-    return ["sh", "-ec", 'mkdir "$0" && echo 0 > "$0/cgroup.procs" && exec "$@"',
-            cgroup2_mount() / group[1:] / "engine", *command]
-
-
-def crun_run(command, narrow=False, **linux):
-    bundle = WORK / "bundle"
-    bundle.mkdir(exist_ok=True)
-    (bundle / "config.json").unlink(missing_ok=True)
+def prepare_crun(tenant, narrow):
+    bundle = WORK / tenant.name
+    bundle.mkdir()
     subprocess.run(["crun", "spec"], cwd=bundle, check=True)
     spec = json.loads((bundle / "config.json").read_text())
     spec["root"] = {"path": str(ROOTFS)}
-    spec["process"] |= {"args": command, "terminal": False}
+    spec["process"] |= {"args": tenant.command, "terminal": False}
     for names in spec["process"]["capabilities"].values():
         names.append("CAP_MKNOD")
-    spec["linux"] |= {"resources": {"devices": [{"allow": not narrow, "access": "rwm"}]}, **linux}
+    spec["linux"] |= {"cgroupsPath": f"{tenant.top}/container",
+                      "resources": {"devices": [{"allow": not narrow, "access": "rwm"}]}}
     (bundle / "config.json").write_text(json.dumps(spec))
-    return ["run", "--bundle", str(bundle), command[-1]]
+    return {"BUNDLE": bundle}
 
 
-def crun_moved(_group, command):
-    """Without a group of its own: it would make that outside the domain, which is refused."""
-    return ["crun", "--cgroup-manager=disabled", *crun_run(command)]
+def prepare_podman(_tenant, narrow):
+    (WORK / "storage.conf").write_text(STORAGE)
+    (WORK / "containers.conf").write_text(PODMAN)
+    return {"CONTAINERS_CONF": WORK / "containers.conf", "CONTAINERS_STORAGE_CONF": WORK / "storage.conf"}
 
 
-def crun_below(group, command, narrow=False):
-    return ["crun", "--cgroup-manager=cgroupfs", *crun_run(command, narrow, cgroupsPath=f"{group}/container")]
-
-
-def crun_nested(group, command, narrow=False):
-    return in_subgroup(group, crun_below(group, command, narrow))
-
-
-def podman(*options, storage, command):
-    return ["podman", "--cgroup-manager=cgroupfs", "--storage-driver=vfs", "--events-backend=none",
-            f"--root={storage}/storage", f"--runroot={storage}/run", f"--tmpdir={storage}/tmp",
-            "run", "-i", "--rm", "--network=none", "--log-driver=none", "--cap-add=all", *options,
-            "--rootfs", str(ROOTFS), *command]
-
-
-# Not --privileged, which makes a node of every device of the machine, and fails at the first that it may not make.
-ALL_DEVICES = "--device-cgroup-rule=c *:* rwm", "--device-cgroup-rule=b *:* rwm"
-
-
-def podman_parent(group, command):
-    return podman("--cgroup-parent=" + group, *ALL_DEVICES, storage=WORK / "podman", command=command)
-
-
-def podman_nested(_group, command, narrow=False):
-    """--cgroups=split: its groups are made in the group that it was started in, and it leaves that for one of them."""
-    return podman("--cgroups=split", *(() if narrow else ALL_DEVICES), storage=WORK / "podman", command=command)
-
-
-def podman_rootless(_group, command):
-    """A user's engine has no device rules of its own. The domain is DelegateUser's."""
-    return podman("--cgroups=split", storage=WORK / "user", command=command)
-
-
-def lxc(group, command, narrow=False):
-    config = WORK / "lxc.conf"
-    config.write_text(f"""
+def prepare_lxc(tenant, narrow):
+    configuration = WORK / f"{tenant.name}.conf"
+    configuration.write_text(f"""
+        {PAGE["lxc-configuration"]}
         lxc.rootfs.path = dir:{ROOTFS}
         lxc.mount.auto = proc sys cgroup
         lxc.net.0.type = none
         lxc.apparmor.profile = unconfined
-        lxc.cgroup.relative = 1
         lxc.cgroup2.devices.{"deny" if narrow else "allow"} = a
         lxc.cgroup2.devices.allow = c 1:3 rwm
         """)
-    return in_subgroup(group, ["lxc-execute", "-P", str(WORK), "-f", str(config), "-n", command[-1], "--", *command])
+    return {"CONFIGURATION": configuration}
 
 
-def nspawn(_group, command, *options):
-    """Without a scope of its own, which systemd would make elsewhere. It leaves the group that it was started in for
-    one below, as podman does."""
-    return ["systemd-nspawn", "-q", "--register=no", "--keep-unit", "-D", str(ROOTFS), "--link-journal=no",
-            "--resolv-conf=off", "--timezone=off", "--console=pipe", *options, *command]
+def prepare_nspawn(tenant, narrow):
+    return {"COMMAND": f"{NSPAWN} --console=pipe {' '.join(tenant.command)}"}
 
 
-def nspawn_booted(group, command):
-    """systemd as PID 1, with the journal and the probe as its services; pipes in the file system lead to the probe."""
+def prepare_nspawn_boot(tenant, narrow):
+    """The journal and the probe are systemd's services; pipes in the file system lead to the probe."""
     (ROOTFS / "etc/systemd/system/tenant.service").write_text(
         "[Unit]\nDefaultDependencies=no\nRequires=systemd-journald.service\nAfter=systemd-journald.service\n[Service]\n"
-        f"ExecStart={' '.join(command)}\nStandardInput=file:/srv/in\nStandardOutput=file:/srv/out\n")
+        f"ExecStart={' '.join(tenant.command)}\nStandardInput=file:/srv/in\nStandardOutput=file:/srv/out\n")
     for name in "in", "out":
         os.mkfifo(ROOTFS / "srv" / name)
-    # A name of its own: an nspawn that is killed may leave a mount of its machine's behind.
-    boot = nspawn(group, ["--boot", "--", "--unit=tenant.service"], "--console=read-only", "--machine=booted")
-    return ["sh", "-c", 'exec 3<&0; cat <&3 > "$0/in" & in=$!; cat "$0/out" & "$@" < /dev/null >&2; kill $in $!',
-            ROOTFS / "srv", *boot]
+    return {"COMMAND": f"{NSPAWN} --console=read-only -- --unit=tenant.service"}
 
 
-def bubblewrap(_group, command):
-    """--dev-bind, for --bind forbids device nodes by itself."""
-    return ["bwrap", "--dev-bind", str(ROOTFS), "/", "--proc", "/proc", "--unshare-pid", "--unshare-ipc",
-            "--cap-add", "ALL", "--", *command]
+def prepare_bubblewrap(tenant, narrow):
+    return {"COMMAND": f"--unshare-pid --unshare-ipc --cap-add ALL -- {' '.join(tenant.command)}"}
+
+
+# Before the shell is in the domain, so that it is alone there.
+PIPES = 'exec 3<&0; cat <&3 > "$ROOT/srv/in" & cat "$ROOT/srv/out" & exec 3<&- </dev/null >&2\n'
+
+
+class Way:
+    """The page's examples that start an engine, one after the other; the container's group below the domain, and the
+    probe's below that."""
+
+    def __init__(self, prepare, examples, below, *, inside="", before="", uid=0):
+        self.prepare, self.examples, self.below, self.inside = prepare, examples, below, inside
+        self.before, self.uid = before, uid
+
+
+WAYS = {
+    "crun": Way(prepare_crun, ["attach", "crun-disabled"], ""),
+    "crun-outside": Way(prepare_crun, ["crun"], "/container"),
+    "crun-inside": Way(prepare_crun, ["attach", "leave", "crun"], "/container"),
+    "podman": Way(prepare_podman, ["podman"], "/libpod-[0-9a-f]+"),
+    "podman-inside": Way(prepare_podman, ["attach", "podman-split"], "/libpod-payload-[0-9a-f]+"),
+    "podman-rootless": Way(prepare_podman, ["podman-rootless"], "/libpod-payload-[0-9a-f]+", uid=ALICE),
+    "lxc": Way(prepare_lxc, ["attach", "leave", "hand-on", "lxc"], "/engine/lxc.payload.lxc"),
+    "nspawn": Way(prepare_nspawn, ["attach", "nspawn"], "/payload"),
+    "nspawn-booted": Way(prepare_nspawn_boot, ["attach", "nspawn-boot"], "/payload",
+                         inside="/system.slice/tenant.service", before=PIPES),
+    "bubblewrap": Way(prepare_bubblewrap, ["attach", "bubblewrap"], ""),
+}
 
 
 class Tenant(cordon.Probe):
-    """A probe that was started by `launch`, from a process that is in the domain by then if `inside`."""
+    """A probe in a domain, started by a way; `change` is made to the script."""
 
-    def __init__(self, bus, domain, launch, *, inside=True, uid=0):
-        self.domain = domain
-        self.errors = open(WORK / "errors", "w+")  # pylint: disable=consider-using-with
-        group = bus.get(domain_path("tenants", domain), DOMAIN, "ControlGroup")
-        argv = launch(group, probe_command(domain))
+    def __init__(self, domain, way, *, narrow=False, change=lambda script: script):
+        self.domain, self.name, self.top = domain, domain.name, domain.get("ControlGroup")
+        self.command = ["/usr/bin/python3", str(cordon.TOP / "tests/probe.py"), self.name]  # seen from outside, too
+        self.errors = tempfile.TemporaryFile("w+")  # pylint: disable=consider-using-with
+        variables = {"DOMAIN": domain.path, "GROUP": self.top, "NAME": self.name, "ROOT": ROOTFS,
+                     "COMMAND": " ".join(self.command), **way.prepare(self, narrow)}
+        if way.uid:
+            variables |= {"HOME": WORK / "user", "XDG_RUNTIME_DIR": WORK / "user"}
+        script = "read -r go\n" + way.before + "\n".join(as_script(PAGE[name]) for name in way.examples)
         self.process = subprocess.Popen(
-            ["sh", "-c", 'read go && exec "$@"', "sh", *argv], user=uid, group=uid, extra_groups=[], cwd="/",
-            env={**os.environ, "HOME": str(WORK / "user"), "XDG_RUNTIME_DIR": str(WORK / "user")} if uid else None,
+            ["sh", "-ec", change(script)], user=way.uid, group=way.uid, extra_groups=[], cwd="/",
+            env={**os.environ, **{name: str(value) for name, value in variables.items()}},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True)
         self.pid = self.process.pid
-        if inside:
-            bus.attach("tenants", domain, self.pid)
+        domain.driver.processes.append(self)
+        if way.uid:  # who is not root is moved by somebody who is
+            domain.bus.attach(domain.driver.name, domain.name, self.pid)
         self.process.stdin.write("go\n")
 
     def ask(self, operation, *arguments):
@@ -164,27 +158,29 @@ class Tenant(cordon.Probe):
         self.errors.seek(0)
         return self.errors.read()
 
+    def end(self):
+        """Its status, when it has ended without having answered."""
+        self.process.stdin.close()
+        assert self.process.stdout.read() == ""
+        return self.process.wait(TIMEOUT)
+
+    def close(self):
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        super().close()
+        self.errors.close()
+
     def group(self):
-        """Of its probe, as seen from outside."""
-        for process in pathlib.Path("/proc").glob("[0-9]*"):
+        """Of its probe, below the domain's, as seen from outside."""
+        for pid, below in self.domain.call("ListProcesses")[0]:
             with contextlib.suppress(OSError):
-                if (process / "cmdline").read_text().split("\0")[:-1] == probe_command(self.domain):
-                    return (process / "cgroup").read_text().strip().removeprefix("0::")
-        raise AssertionError("no process is the tenant's")
+                if pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1] == self.command:
+                    return below.removesuffix("/")
+        raise AssertionError("no process in the domain is the tenant's")
 
     def tries(self, kind, major, minor):
         """What mknod and, on a node made by others, open answer."""
         return self.mknod(kind, major, minor), self.open(f"/srv/{kind}{major}:{minor}", "r")
-
-
-@pytest.fixture(scope="module")
-def bus():
-    client = cordon.Client("unix:path=/run/dbus/system_bus_socket")
-    assert client.get(cordon.ROOT, cordon.MANAGER, "SealStrength") == "guarded"
-    client.create_driver("tenants")
-    yield client
-    client.remove_driver("tenants")
-    client.close()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -192,7 +188,7 @@ def rootfs():
     """The machine's root file system, written to a tmpfs, with a node of each device."""
     for name in "upper", "work", "rootfs", "user":
         (WORK / name).mkdir(parents=True)
-    os.chown(WORK / "user", USER, USER)
+    os.chown(WORK / "user", ALICE, ALICE)
     subprocess.run(["mount", "-t", "overlay", "overlay", ROOTFS,
                     "-o", f"lowerdir=/,upperdir={WORK}/upper,workdir={WORK}/work"], check=True)
     for kind, major, minor in PERMITTED, FORBIDDEN:
@@ -207,70 +203,71 @@ def rootfs():
 
 
 @pytest.fixture
-def start(bus):
+def start(driver):
     """Starts a tenant in a domain of the same name."""
-    with contextlib.ExitStack() as stack:
-        def start_one(name, launch, *, uid=0, **options):
-            delegate = f"'DelegateUser': <uint32 {uid}>, " if uid else ""
-            bus.create_domain("tenants", name, "{%s'DeviceAllow': <[('@pseudo', 'rwm'), ('%s:%d:%d', 'rwm')]>}" % (
-                delegate, *PERMITTED))
-            stack.callback(bus.remove_domain, "tenants", name)
-            return stack.enter_context(Tenant(bus, name, launch, uid=uid, **options))
-        yield start_one
+    def start_one(name, way, *, devices=(("@pseudo", "rwm"), ("%s:%d:%d" % PERMITTED, "rwm")), **options):
+        delegate = {"DelegateUser": way.uid} if way.uid else {}
+        return Tenant(driver.domain(name, DeviceAllow=list(devices), **delegate), way, **options)
+    return start_one
 
 
-# How, in which group below the domain it then runs, and where it is started.
-TENANTS = {
-    "crun": (crun_moved, "", {}),
-    "crun-cgroupspath": (crun_below, "/container", {"inside": False}),
-    "crun-nested": (crun_nested, "/container", {}),
-    "podman": (podman_parent, "/libpod-[0-9a-f]+", {"inside": False}),
-    "podman-nested": (podman_nested, "/libpod-payload-[0-9a-f]+", {}),
-    "podman-rootless": (podman_rootless, "/libpod-payload-[0-9a-f]+", {"uid": USER}),
-    "lxc": (lxc, "/engine/lxc.payload.lxc", {}),
-    "nspawn": (nspawn, "/payload", {}),
-    "nspawn-booted": (nspawn_booted, "/payload/system.slice/tenant.service", {}),
-    "bubblewrap": (bubblewrap, "", {}),
-}
+def test_the_page_is_run_whole():
+    assert {name for way in WAYS.values() for name in way.examples} | {"lxc-configuration"} == set(PAGE)
 
 
-@pytest.mark.parametrize("name", TENANTS)
-def test_tenant(bus, start, name):
-    launch, below, options = TENANTS[name]
-    tenant = start(name, launch, **options)
-    path = domain_path("tenants", name)
-    made = "EPERM" if "uid" in options else 0  # in a user's own namespace nobody makes nodes, whatever is granted
+@pytest.mark.parametrize("name", WAYS)
+def test_tenant(start, name):
+    way = WAYS[name]
+    tenant = start(name, way)
+    made = "EPERM" if way.uid else 0  # in a user's own namespace nobody makes nodes, whatever is granted
 
     tenant.each()  # once it has answered it is there
-    assert re.fullmatch(re.escape(bus.get(path, DOMAIN, "ControlGroup")) + below, tenant.group())
+    below = tenant.group()
+    assert re.fullmatch(way.below + way.inside, below)
+    container = f"{tenant.domain.directory}{below.removesuffix(way.inside)}"
+    assert {"cpu.max", "io.max", "memory.max", "pids.max"} <= set(os.listdir(container))
 
     assert tenant.tries(*PERMITTED) == (made, 0)
     assert tenant.tries(*FORBIDDEN) == ("EPERM", "EPERM")
-    bus.call(path, DOMAIN, "AllowDevices", "([('%s:%d:%d', 'rwm')],)" % FORBIDDEN)
+    tenant.domain.call("AllowDevices", "([('%s:%d:%d', 'rwm')],)" % FORBIDDEN)
     assert tenant.tries(*FORBIDDEN) == (made, 0)  # so that it was the domain that refused
 
-    set_tasks_max(bus, path, bus.get(path, DOMAIN, "TasksCurrent") + 2)
+    tenant.domain.set(TasksMax=tenant.domain.get("TasksCurrent") + 2)
     assert tenant.fork_bomb(TASKS) < TASKS
-    set_tasks_max(bus, path, cordon.INFINITY)
+    tenant.domain.set(TasksMax=cordon.INFINITY)
     assert tenant.fork_bomb(TASKS) == TASKS
 
 
-def set_tasks_max(bus, path, value):
-    bus.call(path, DOMAIN, "SetProperties", "({'TasksMax': <uint64 %d>},)" % value)
+def without_rules(script):
+    return re.sub(r"--device-cgroup-rule='[^']*'", "", script)
 
 
-@pytest.mark.parametrize("name", ["crun-nested", "podman-nested", "lxc"])
-def test_engine_narrows_its_own_group(start, name):
+@pytest.mark.parametrize("name, options", [("crun-inside", {"narrow": True}), ("podman-inside", {"change": without_rules}),
+                                           ("lxc", {"narrow": True})], ids=["crun", "podman", "lxc"])
+def test_engine_narrows_its_own_group(start, name, options):
     """By a device program below the domain, which the guard lets an engine in the domain attach there."""
-    launch, _, options = TENANTS[name]
-    tenant = start(name + "-narrow", functools.partial(launch, narrow=True), **options)
+    tenant = start(name + "-narrow", WAYS[name], **options)
     assert tenant.tries(*PERMITTED)[1] == "EPERM"
 
 
+def privileged(script):
+    return without_rules(script).replace("--cap-add=all", "--privileged")
+
+
 def test_podman_privileged_does_not_start(start):
-    """What ALL_DEVICES is for. It fails closed, and names the node."""
-    tenant = start("privileged", lambda group, command: podman("--cgroup-parent=" + group, "--privileged",
-                                                               storage=WORK / "podman", command=command), inside=False)
-    tenant.process.stdin.close()
-    assert tenant.process.wait(TIMEOUT) != 0
+    """It fails closed, and says itself which node it could not make."""
+    tenant = start("privileged", WAYS["podman"], change=privileged)
+    assert tenant.end() != 0
     assert re.search("mknod `?/dev/.*: Operation not permitted", tenant.said())
+
+
+def test_podman_privileged_in_a_domain_of_all_devices(start):
+    tenant = start("all", WAYS["podman"], change=privileged, devices=[("c:*:*", "rwm"), ("b:*:*", "rwm")])
+    assert tenant.tries(*FORBIDDEN) == (0, 0)
+
+
+def test_lxc_in_the_domains_own_group(start):
+    """It says nothing, and has no group of its own; the domain holds it all the same."""
+    tenant = start("lxc-top", Way(prepare_lxc, ["attach", "lxc"], ""))
+    assert (tenant.tries(*PERMITTED), tenant.tries(*FORBIDDEN)) == ((0, 0), ("EPERM", "EPERM"))
+    assert tenant.group() == ""
