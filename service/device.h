@@ -34,10 +34,10 @@ typedef struct DeviceGrant {
         size_t n_rules;
 } DeviceGrant;
 
-/* Where names of devices are looked up. */
+/* Where names of devices are looked up. What is not given is opened or read when the first name needs it. */
 typedef struct DeviceHost {
-        int dev_fd;                /* of /dev */
-        const char *proc_devices;  /* contents of /proc/devices */
+        int dev_fd;                /* of /dev, or -1 */
+        const char *proc_devices;  /* contents of /proc/devices, or NULL */
 } DeviceHost;
 
 /* "rwm" in any order, each once, at least one. */
@@ -56,7 +56,9 @@ char *device_format(const struct seal_device *device);
  * the node after symbolic links, so that nothing decided on the name can come to mean another device. Fails with
  * INVALID_DEVICE.
  */
-DeviceGrant *device_grant_resolve(const DeviceHost *host, const char *what, const char *access, GError **error);
+DeviceGrant *device_grant_resolve(DeviceHost *host, const char *what, const char *access, GError **error);
+/* Lets go of what was opened and read. */
+void device_host_clear(DeviceHost *host);
 DeviceGrant *device_grant_new(const char *what, uint32_t access, const DeviceRule *rules, size_t n_rules);
 DeviceGrant *device_grant_ref(DeviceGrant *grant);
 void device_grant_unref(DeviceGrant *grant);
@@ -104,3 +106,4 @@ char *device_list_serialize(const GPtrArray *list);
 GPtrArray *device_list_deserialize(const char *text);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DeviceGrant, device_grant_unref)
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(DeviceHost, device_host_clear)

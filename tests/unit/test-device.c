@@ -92,7 +92,7 @@ static void devices_are_ordered(void) {
 
 /* Lists in the tests are written as they are described: "c:1:3 rw, @pseudo r". Nothing here is a path. */
 static GPtrArray *raw_list(const char *text) {
-        static const DeviceHost host = { -1, "Character devices:\n  1 mem\n  4 tty\n  5 tty\n\nBlock devices:\n  7 loop\n" };
+        static DeviceHost host = { -1, "Character devices:\n  1 mem\n  4 tty\n  5 tty\n\nBlock devices:\n  7 loop\n" };
         g_auto(GStrv) entries = g_strsplit(text, ", ", -1);
         GPtrArray *list = device_list_new();
 
