@@ -215,6 +215,19 @@ GPtrArray *device_list_union(const GPtrArray *list, const GPtrArray *more, GErro
         return g_steal_pointer(&sum);
 }
 
+bool device_list_may_append(const GPtrArray *list, const DeviceGrant *grant) {
+        size_t n_rules = 1;
+
+        for (unsigned i = 0; i < list->len; i++) {
+                const DeviceGrant *other = list->pdata[i];
+
+                if (strcmp(other->what, grant->what) == 0)
+                        return false;
+                n_rules += other->n_rules;
+        }
+        return grant->n_rules == 1 && list->len < DEVICE_GRANTS_MAX && n_rules <= DEVICE_RULES_MAX;
+}
+
 static bool rule_refuse(const DeviceRule *rule, const DeviceGrant *from, const DeviceGrant *grant, GError **error) {
         g_autofree char *wide = device_format(&rule->device);
 

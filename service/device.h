@@ -79,6 +79,8 @@ GPtrArray *device_list_everything(void);
 bool device_list_check_size(const GPtrArray *list, GError **error);
 /* `list` and `more` together, in a new list of the allowed size. */
 GPtrArray *device_list_union(const GPtrArray *list, const GPtrArray *more, GError **error);
+/* Whether the union of both is the list with the grant, of one device, behind it. */
+bool device_list_may_append(const GPtrArray *list, const DeviceGrant *grant);
 /*
  * `list` without what `revoked` names, in a new list. A grant of several devices that loses some is replaced by its
  * remaining devices by number. What was not granted is no error; a device that a grant covers together with others

@@ -67,6 +67,7 @@ void domain_free(Domain *domain) {
         fail_waiters(domain);
         group_free(domain->group);
         g_clear_pointer(&domain->devices, g_ptr_array_unref);
+        g_free(domain->record);
         g_free(domain->name);
         g_free(domain);
 }
@@ -153,22 +154,28 @@ static bool follow(Domain *domain, GError **error) {
 /* ---- devices ---- */
 
 /* What is recorded on the group. A list that an attribute cannot hold is refused before anything is in force. */
-static char *make_record(const GPtrArray *devices, GError **error) {
-        g_autofree char *text = device_list_serialize(devices);
-        size_t n = strlen(text);
+static bool check_record(const char *record, unsigned n_devices, GError **error) {
+        size_t n = strlen(record);
 
-        if (n <= XATTR_SIZE_MAX)
-                return g_steal_pointer(&text);
-        cordon_fail(error, CORDON_ERROR_QUOTA_EXCEEDED,
-                    "%u devices take %zu bytes to record, at most %d are allowed: name them by wildcards", devices->len,
-                    n, XATTR_SIZE_MAX);
-        return NULL;
+        return n <= XATTR_SIZE_MAX ||
+               cordon_fail(error, CORDON_ERROR_QUOTA_EXCEEDED,
+                           "%u devices take %zu bytes to record, at most %d are allowed: name them by wildcards",
+                           n_devices, n, XATTR_SIZE_MAX);
+}
+
+/* Takes the text, once it is on the group. */
+static bool write_record(Domain *domain, char **record, GError **error) {
+        if (!group_set_attribute(domain->group, "devices", *record, error))
+                return false;
+        g_free(domain->record);
+        domain->record = g_steal_pointer(record);
+        return true;
 }
 
 static bool write_devices(Domain *domain, const GPtrArray *devices, GError **error) {
-        g_autofree char *record = make_record(devices, error);
+        g_autofree char *record = device_list_serialize(devices);
 
-        return record && group_set_attribute(domain->group, "devices", record, error);
+        return check_record(record, devices->len, error) && write_record(domain, &record, error);
 }
 
 /* The keys whose access differs between two lists, with the new access. */
@@ -207,13 +214,18 @@ static bool enforce(Domain *domain, const GPtrArray *before, const GPtrArray *af
         return seal_set_rules(domain->driver->seal, id, rules, error);
 }
 
+static void devices_changed(Domain *domain) {
+        changed(domain, "DeviceAllow");
+        changed(domain, "EffectiveDevices");
+}
+
 /* The kernel is changed first: after a crash in between the next start keeps what both give. */
 static bool replace_devices(Domain *domain, GPtrArray *devices, GError **error) {
-        g_autofree char *record = make_record(devices, error);
+        g_autofree char *record = device_list_serialize(devices);
 
-        if (!record || !enforce(domain, domain->devices, devices, error))
+        if (!check_record(record, devices->len, error) || !enforce(domain, domain->devices, devices, error))
                 return false;
-        if (!group_set_attribute(domain->group, "devices", record, error)) {
+        if (!write_record(domain, &record, error)) {
                 g_autoptr(GError) cause = NULL;
 
                 if (!enforce(domain, devices, domain->devices, &cause))
@@ -221,9 +233,37 @@ static bool replace_devices(Domain *domain, GPtrArray *devices, GError **error) 
                 return false;
         }
         g_ptr_array_unref(domain->devices);
-        domain->devices = g_ptr_array_ref(devices);
-        changed(domain, "DeviceAllow");
-        changed(domain, "EffectiveDevices");
+        domain->devices = g_ptr_array_ref(devices); /* the caller's spec goes with its request */
+        devices_changed(domain);
+        return true;
+}
+
+/*
+ * One device under a name that the list does not have: of what is there already nothing is sorted or written anew, so
+ * that a long list costs what a short one does.
+ */
+static bool append_device(Domain *domain, DeviceGrant *grant, GError **error) {
+        g_autoptr(GPtrArray) alone = device_list_new();
+        const struct seal_device *key = &grant->rules[0].device;
+        uint32_t before = device_list_access(domain->devices, key);
+        g_autofree char *line = NULL, *record = NULL;
+        uint64_t id = group_id(domain->group);
+
+        device_list_add(alone, device_grant_ref(grant));
+        line = device_list_serialize(alone);
+        record = g_strconcat(domain->record, line, NULL);
+        if (!check_record(record, domain->devices->len + 1, error) ||
+            !seal_set_rule(domain->driver->seal, id, key, before | grant->access, error))
+                return false;
+        if (!write_record(domain, &record, error)) {
+                g_autoptr(GError) cause = NULL;
+
+                if (!seal_set_rule(domain->driver->seal, id, key, before, &cause))
+                        g_warning("domain \"%s\": its devices cannot be put back: %s", domain->name, cause->message);
+                return false;
+        }
+        device_list_add(domain->devices, device_grant_ref(grant));
+        devices_changed(domain);
         return true;
 }
 
@@ -236,6 +276,8 @@ bool domain_allow_devices(Domain *domain, const GPtrArray *devices, GError **err
 
         if (!driver_check_ceiling(domain->driver, devices, error))
                 return false;
+        if (devices->len == 1 && device_list_may_append(domain->devices, devices->pdata[0]))
+                return append_device(domain, devices->pdata[0], error);
         sum = device_list_union(domain->devices, devices, error);
         return sum && replace_devices(domain, sum, error);
 }
@@ -319,6 +361,7 @@ static bool read_attributes(Domain *domain, GError **error) {
             !(domain->devices = device_list_deserialize(devices)))
                 return cordon_fail(error, CORDON_ERROR_KERNEL_REFUSED, "%s: its attributes are damaged",
                                    group_path(domain->group));
+        domain->record = g_steal_pointer(&devices);
         domain->owner = uid;
         return true;
 }

@@ -13,6 +13,7 @@ struct Domain {
         gint64 id; /* the group's */
         uid_t owner;
         GPtrArray *devices; /* as granted */
+        char *record;       /* the same, as it is written down on the group */
         DomainState state;  /* as last heard from the kernel */
         uint64_t oom_kills; /* as last heard */
         int events_watch, memory_watch;

@@ -29,7 +29,7 @@ DRIVER = "bench"
 # rounds of a comparison; domains, rules: how many; opens in one round; clients, calls: of each client
 FULL = {"rounds": 500, "few": 10, "many": 10000, "steps": [10, 1000, 10000], "lists": [1, 10, 100, 1000],
         "rules": [1, 10, 100, 1000, 10000], "domains": [1, 10, 100, 1000], "opens": 2000, "open-rounds": 200,
-        "clients": 50, "calls": 20, "gated-rounds": 10, "starts": 20}
+        "clients": 50, "calls": 20, "gated-rounds": 3, "starts": 20}
 # An emulated processor is a hundred times slower.
 FULL_VM = {**FULL, "rounds": 40, "opens": 500, "open-rounds": 60, "starts": 10}
 SMOKE = {"rounds": 2, "few": 2, "many": 6, "steps": [2, 6], "lists": [1, 10], "rules": [1, 10], "domains": [1, 2],
@@ -198,7 +198,7 @@ def many(bench):
         micros(f"many/create-with-{most}-{name}", at_most)
         ratio(f"many/{name}", at_most / at_few, 1.2)
     figure("many/memory", (full - idle) / (most - few), "KiB a domain")
-    ratio("many/memory-against-1-KiB", (full - idle) / (most - few), 1)
+    ratio("many/memory-against-1-kib", (full - idle) / (most - few), 1)
 
 
 def restart(bench):
@@ -245,7 +245,7 @@ def compare_open(name, times, base):
 
 
 @contextlib.contextmanager
-def plain_group(directory):
+def plain_group():
     """A group that nobody seals, for the same process."""
     group = cordon.cgroup2_mount() / "cordon-bench-outside"
     group.mkdir()
@@ -258,7 +258,7 @@ def plain_group(directory):
 def seal(bench):
     """An open of a device under the seal, by the number of rules and of domains."""
     opens, rounds = bench.sizes["opens"], bench.sizes["open-rounds"]
-    with bench.driver() as directory, plain_group(directory) as outside:
+    with bench.driver() as directory, plain_group() as outside:
         groups = [f"outside={outside}"]
         for n in bench.sizes["rules"]:
             bench.client.create_domain(DRIVER, f"r{n}")
@@ -290,7 +290,7 @@ def guard(bench):
 
     file = tempfile.NamedTemporaryFile(dir="/var/tmp")
     try:
-        with plain_group(None) as outside, file:
+        with plain_group() as outside, file:
             set_guard("off")
             with bench.driver("plain") as plain:
                 bench.client.create_domain("plain", "d", "{'DeviceAllow': <[('/dev/null', 'rw')]>}")
