@@ -12,7 +12,7 @@
  * Device whitelists as values. A *rule* is numbers and access bits as the kernel checks them. A *grant* is what was
  * asked for ("/dev/fuse", "@pseudo", "char-pts") with the rules it stood for when it was granted. A *list* is the
  * grants of a domain or the ceiling of a driver: a GPtrArray of DeviceGrant, unique by `what`, never changed once
- * made. All of it is pure; only device_grant_resolve() looks at the host.
+ * made, but that a domain's own may grow at its end. All of it is pure; only device_grant_resolve() looks at the host.
  */
 #define DEVICE_GRANTS_MAX 2048
 #define DEVICE_RULES_MAX 4096 /* of all grants of a list together */
@@ -59,6 +59,7 @@ char *device_format(const struct seal_device *device);
 DeviceGrant *device_grant_resolve(DeviceHost *host, const char *what, const char *access, GError **error);
 /* Lets go of what was opened and read. */
 void device_host_clear(DeviceHost *host);
+/* One that is equal to another is the other. */
 DeviceGrant *device_grant_new(const char *what, uint32_t access, const DeviceRule *rules, size_t n_rules);
 DeviceGrant *device_grant_ref(DeviceGrant *grant);
 void device_grant_unref(DeviceGrant *grant);

@@ -137,6 +137,7 @@ static const struct {
         { "first", "SERVICE OBJECT INTERFACE PROPERTY", 4, bench_first },
         { "open", "FILE ROUNDS OPENS NAME=DIRECTORY…", 4, bench_open },
         { "rules", "DRIVER-DIRECTORY DOMAIN-DIRECTORY RULES", 3, bench_rules },
+        { "empty", "DIRECTORY", 1, bench_empty },
 };
 
 int main(int argc, char **argv) {

@@ -48,3 +48,4 @@ int bench_gated(int argc, char **argv);
 int bench_first(int argc, char **argv);
 int bench_open(int argc, char **argv);
 int bench_rules(int argc, char **argv);
+int bench_empty(int argc, char **argv);

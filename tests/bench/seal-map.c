@@ -94,3 +94,18 @@ int bench_rules(int argc, char **argv) {
         seal_map_set(map, must(open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC)), atoi(argv[2]));
         return EXIT_SUCCESS;
 }
+
+/* The least that any device program costs: one that says yes to everything. */
+int bench_empty(int argc, char **argv) {
+        static const struct bpf_insn program[] = {
+                { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1 },
+                { .code = BPF_JMP | BPF_EXIT },
+        };
+        LIBBPF_OPTS(bpf_prog_attach_opts, options, .flags = BPF_F_ALLOW_MULTI);
+        int directory = must(open(argv[0], O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        int loaded = must(bpf_prog_load(BPF_PROG_TYPE_CGROUP_DEVICE, "bench_empty", "GPL", program,
+                                        G_N_ELEMENTS(program), NULL));
+
+        must(bpf_prog_attach_opts(loaded, directory, BPF_CGROUP_DEVICE, &options));
+        return EXIT_SUCCESS;
+}
