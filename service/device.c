@@ -325,6 +325,28 @@ GPtrArray *device_list_revoke(const GPtrArray *list, const GPtrArray *revoked, G
         return g_steal_pointer(&rest);
 }
 
+bool device_list_find_alone(const GPtrArray *list, const DeviceGrant *revoked, unsigned *ret_index) {
+        const DeviceGrant *only;
+        unsigned n = 0;
+
+        if (revoked->n_rules != 1)
+                return false;
+        for (unsigned i = 0; i < list->len; i++) {
+                const DeviceGrant *grant = list->pdata[i];
+
+                for (size_t j = 0; j < grant->n_rules; j++)
+                        if (devices_overlap(&grant->rules[j].device, &revoked->rules[0].device)) {
+                                *ret_index = i;
+                                n++;
+                        }
+        }
+        if (n != 1)
+                return false;
+        only = list->pdata[*ret_index];
+        return only->n_rules == 1 && (only->access & ~revoked->access) == 0 &&
+               device_covers(&revoked->rules[0].device, &only->rules[0].device);
+}
+
 static uint32_t access_covering(const GPtrArray *outer, const struct seal_device *device) {
         uint32_t access = 0;
 

@@ -88,6 +88,11 @@ bool device_list_may_append(const GPtrArray *list, const DeviceGrant *grant);
  * (c:1:3, or c:*:3, under c:1:*) cannot be taken out alone and fails with INVALID_DEVICE.
  */
 GPtrArray *device_list_revoke(const GPtrArray *list, const GPtrArray *revoked, GError **error);
+/*
+ * Where the grant is whose end is all that it takes to revoke `revoked`, which is one device: no other has to do with
+ * that device. False when it is not as simple.
+ */
+bool device_list_find_alone(const GPtrArray *list, const DeviceGrant *revoked, unsigned *ret_index);
 
 /* Whether everything in `inner` is allowed by `outer`; if not, *ret_excess (not owned) is a grant that is not. */
 bool device_list_covers(const GPtrArray *outer, const GPtrArray *inner, const DeviceGrant **ret_excess);

@@ -239,30 +239,53 @@ static bool replace_devices(Domain *domain, GPtrArray *devices, GError **error) 
 }
 
 /*
- * One device under a name that the list does not have: of what is there already nothing is sorted or written anew, so
- * that a long list costs what a short one does.
+ * One device of a list comes or goes: of the others nothing is sorted or written anew, so that a long list costs what a
+ * short one does. `access` is what the device is to have, `record` what is to be written down.
  */
-static bool append_device(Domain *domain, DeviceGrant *grant, GError **error) {
-        g_autoptr(GPtrArray) alone = device_list_new();
-        const struct seal_device *key = &grant->rules[0].device;
+static bool change_device(Domain *domain, const struct seal_device *key, uint32_t access, char **record, GError **error) {
         uint32_t before = device_list_access(domain->devices, key);
-        g_autofree char *line = NULL, *record = NULL;
         uint64_t id = group_id(domain->group);
+        g_autoptr(GError) cause = NULL;
+
+        if (!seal_set_rule(domain->driver->seal, id, key, access, error))
+                return false;
+        if (write_record(domain, record, error))
+                return true;
+        if (!seal_set_rule(domain->driver->seal, id, key, before, &cause))
+                g_warning("domain \"%s\": its devices cannot be put back: %s", domain->name, cause->message);
+        return false;
+}
+
+static char *record_line(DeviceGrant *grant) {
+        g_autoptr(GPtrArray) alone = device_list_new();
 
         device_list_add(alone, device_grant_ref(grant));
-        line = device_list_serialize(alone);
-        record = g_strconcat(domain->record, line, NULL);
-        if (!check_record(record, domain->devices->len + 1, error) ||
-            !seal_set_rule(domain->driver->seal, id, key, before | grant->access, error))
-                return false;
-        if (!write_record(domain, &record, error)) {
-                g_autoptr(GError) cause = NULL;
+        return device_list_serialize(alone);
+}
 
-                if (!seal_set_rule(domain->driver->seal, id, key, before, &cause))
-                        g_warning("domain \"%s\": its devices cannot be put back: %s", domain->name, cause->message);
+static bool append_device(Domain *domain, DeviceGrant *grant, GError **error) {
+        const struct seal_device *key = &grant->rules[0].device;
+        g_autofree char *line = record_line(grant), *record = g_strconcat(domain->record, line, NULL);
+
+        if (!check_record(record, domain->devices->len + 1, error) ||
+            !change_device(domain, key, device_list_access(domain->devices, key) | grant->access, &record, error))
                 return false;
-        }
         device_list_add(domain->devices, device_grant_ref(grant));
+        devices_changed(domain);
+        return true;
+}
+
+static bool drop_device(Domain *domain, unsigned index, GError **error) {
+        DeviceGrant *grant = domain->devices->pdata[index];
+        g_autofree char *line = record_line(grant), *record = NULL;
+        const char *at = domain->record;
+
+        for (unsigned i = 0; i < index; i++)
+                at = strchr(at, '\n') + 1; /* a line for each */
+        record = g_strdup_printf("%.*s%s", (int) (at - domain->record), domain->record, at + strlen(line));
+        if (!change_device(domain, &grant->rules[0].device, 0, &record, error))
+                return false;
+        g_ptr_array_remove_index(domain->devices, index);
         devices_changed(domain);
         return true;
 }
@@ -283,8 +306,12 @@ bool domain_allow_devices(Domain *domain, const GPtrArray *devices, GError **err
 }
 
 bool domain_revoke_devices(Domain *domain, const GPtrArray *devices, GError **error) {
-        g_autoptr(GPtrArray) rest = device_list_revoke(domain->devices, devices, error);
+        g_autoptr(GPtrArray) rest = NULL;
+        unsigned index;
 
+        if (devices->len == 1 && device_list_find_alone(domain->devices, devices->pdata[0], &index))
+                return drop_device(domain, index, error);
+        rest = device_list_revoke(domain->devices, devices, error);
         return rest && replace_devices(domain, rest, error);
 }
 

@@ -250,6 +250,44 @@ static void new_devices_may_be_appended(void) {
         g_assert_false(device_list_may_append(most, one->pdata[0]));
 }
 
+/* What is found alone leaves what the revocation leaves. */
+static void one_device_may_be_dropped(void) {
+        static const struct {
+                const char *list, *revoked;
+                int index; /* or -1 */
+        } cases[] = {
+                { "c:1:3 r", "c:1:3 r", 0 },
+                { "c:1:5 rw, c:1:3 r, @fuse rw", "c:1:3 rwm", 1 },
+                { "c:1:5 rw, @fuse rw", "c:10:229 rw", 1 },
+                { "c:1:5 rw, @fuse rw", "@fuse rw", 1 },
+                { "c:1:5 rw, @fuse rw", "c:10:* rw", 1 },
+                { "c:1:5 r", "c:1:3 r", -1 },
+                { "c:1:5 rw", "c:1:5 r", -1 },
+                { "c:1:* r", "c:1:5 r", -1 },
+                { "c:*:3 r, c:1:3 r", "c:1:3 r", -1 },
+                { "c:1:3 r, c:1:5 r", "c:1:* r", -1 },
+                { "@fuse rw, c:10:229 r", "@fuse rw", -1 },
+                { "@pseudo rw", "c:1:3 rw", -1 },
+                { "", "c:1:3 r", -1 },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                g_autoptr(GPtrArray) list = list_of(cases[i].list), revoked = list_of(cases[i].revoked), rest = NULL;
+                unsigned index;
+
+                g_test_message("%s - %s", cases[i].list, cases[i].revoked);
+                g_assert_cmpint(device_list_find_alone(list, revoked->pdata[0], &index), ==, cases[i].index >= 0);
+                if (cases[i].index < 0)
+                        continue;
+                g_assert_cmpint(index, ==, cases[i].index);
+                rest = device_list_revoke(list, revoked, NULL);
+                g_ptr_array_remove_index(list, index);
+                g_assert_cmpuint(list->len, ==, rest->len);
+                for (unsigned j = 0; j < rest->len; j++)
+                        g_assert_true(list->pdata[j] == rest->pdata[j]);
+        }
+}
+
 static void equal_grants_are_one(void) {
         static const DeviceRule rules[] = { { { BPF_DEVCG_DEV_CHAR, 1, 3 }, 0 }, { { BPF_DEVCG_DEV_CHAR, 1, 5 }, 0 } };
         g_autoptr(DeviceGrant) pair = device_grant_new("pair", R, rules, 2), again = device_grant_new("pair", R, rules, 2);
@@ -520,6 +558,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/device/union/quota", unions_have_a_quota);
         g_test_add_func("/device/union/rules-have-a-quota", rules_have_a_quota);
         g_test_add_func("/device/revoke", devices_are_revoked);
+        g_test_add_func("/device/revoke/drops", one_device_may_be_dropped);
         g_test_add_func("/device/covers/lists", lists_cover_lists);
         g_test_add_func("/device/within", common_part_is_kept);
         g_test_add_func("/device/covers/everything", everything_covers_everything);
