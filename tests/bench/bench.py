@@ -61,6 +61,7 @@ def ratio(name, value, target, at_least=False):
 
 class Native:
     """The service on a private bus; hostnamed is there, too."""
+    has_systemd = False
 
     def __init__(self):
         self.service = cordon.Service(rules=HERE / "rules")
@@ -86,6 +87,7 @@ class Native:
 
 class Installed:
     """The service of a booted system."""
+    has_systemd = True
     UNITS = {NAME: "cordon.service", HOSTNAMED[0]: "systemd-hostnamed.service"}
 
     def __init__(self):
@@ -144,11 +146,8 @@ class Bench:
 
 def create(bench):
     """CreateDomain against a Ping and what the kernel needs; where there is systemd, against what does the same."""
-    others = []
-    with bench.driver() as directory, tempfile.TemporaryDirectory() as bundle:
-        if isinstance(bench.host, Installed):
-            write_bundle(bundle)
-            others = ["scope", "crun", bundle, "cgroup-tools"]
+    with bench.driver() as directory, contextlib.ExitStack() as stack:
+        others = ["scope", "crun", stack.enter_context(bundle()), "cgroup-tools"] if bench.host.has_systemd else []
         times = bench.run("create", DRIVER, directory, bench.sizes["rounds"], *others)
     figure("create/limits", times.pop("limits").median, "limits set")
     for name, sample in times.items():
@@ -161,19 +160,26 @@ def create(bench):
         ratio("create/cgroup-tools-against-it", times["cgroup-tools"].median / cordon_, 1, at_least=True)
 
 
-def write_bundle(directory):
-    """A container with the limits and devices of create.c that does nothing else that takes time."""
-    device = {"allow": True, "type": "c", "access": "rwm"}
+@contextlib.contextmanager
+def bundle():
+    """A container with the limits and devices of create.c, and as little else as crun takes."""
     numbers = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 2)]
-    os.mkdir(f"{directory}/root")
-    pathlib.Path(directory, "config.json").write_text(json.dumps({
-        "ociVersion": "1.0.0", "root": {"path": "/"}, "process": {
-            "cwd": "/", "args": ["/bin/sleep", "infinity"], "user": {"uid": 0, "gid": 0}, "env": []},
-        "linux": {"cgroupsPath": "/cordon-bench", "namespaces": [], "resources": {
-            "cpu": {"quota": 50000, "period": 100000}, "memory": {"limit": 1 << 29},
-            "pids": {"limit": 512}, "unified": {"memory.high": str(1 << 28), "cpu.weight": "50"},
-            "devices": [{"allow": False, "access": "rwm"}] + [
-                {**device, "major": major, "minor": minor} for major, minor in numbers]}}}))
+    devices = [{"allow": False, "access": "rwm"}] + [
+        {"allow": True, "type": "c", "major": major, "minor": minor, "access": "rwm"} for major, minor in numbers]
+    with tempfile.TemporaryDirectory() as directory:
+        root = pathlib.Path(directory, "root")
+        root.mkdir()
+        pathlib.Path(directory, "config.json").write_text(json.dumps({
+            "ociVersion": "1.0.0", "root": {"path": "root"}, "mounts": [],
+            "process": {"cwd": "/", "args": ["/bin/sleep", "infinity"], "user": {"uid": 0, "gid": 0}, "env": []},
+            "linux": {"cgroupsPath": "/cordon-bench", "namespaces": [{"type": "mount"}], "resources": {
+                "cpu": {"quota": 50000, "period": 100000}, "memory": {"limit": 1 << 29}, "pids": {"limit": 512},
+                "unified": {"memory.high": str(1 << 28), "cpu.weight": "50"}, "devices": devices}}}))
+        subprocess.run(["mount", "--bind", "/", root], check=True)
+        try:
+            yield directory
+        finally:
+            subprocess.run(["umount", root], check=True)
 
 
 def many(bench):
