@@ -98,16 +98,21 @@ static void cordon_create(const Setting *setting, const char *name) {
 static void bare_create(const Setting *setting, const char *name) {
         pid_t pid = bench_spawn_sleeper();
         g_autofree char *number = g_strdup_printf("%d", (int) pid);
-        uint64_t start = bench_now();
+        uint64_t start = bench_now(), written, ruled;
         int dir;
 
         must(mkdirat(setting->dir, name, 0755));
         dir = must(openat(setting->dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
         for (unsigned i = 0; i < setting->n_limits; i++)
                 bench_write(dir, limits[setting->limits[i]].file, limits[setting->limits[i]].text);
+        written = bench_now();
         seal_map_set(setting->map, dir, G_N_ELEMENTS(devices));
+        ruled = bench_now();
         bench_write(dir, "cgroup.procs", number);
-        bench_sample("bare", bench_now() - start);
+        bench_sample("kernel", bench_now() - start);
+        bench_sample("kernel-group-and-limits", written - start);
+        bench_sample("kernel-rules", ruled - written);
+        bench_sample("kernel-attach", bench_now() - ruled);
 
         bench_end(pid);
         seal_map_forget(setting->map, dir);
