@@ -317,6 +317,8 @@ bool domain_revoke_devices(Domain *domain, const GPtrArray *devices, GError **er
 
 /* ---- creating ---- */
 
+static bool attach(Domain *domain, const GPtrArray *processes, GError **error);
+
 static bool write_attributes(Domain *domain, GError **error) {
         g_autofree char *owner = g_strdup_printf("%u", (unsigned) domain->owner);
 
@@ -333,7 +335,7 @@ static bool set_up(Domain *domain, const DomainSpec *spec, GError **error) {
                seal_set_rules(domain->driver->seal, group_id(domain->group), rules, error) &&
                (!spec->delegate || group_delegate(domain->group, spec->delegate_user, error)) &&
                follow(domain, error) && write_attributes(domain, error) &&
-               domain_attach(domain, spec->processes, error);
+               attach(domain, spec->processes, error);
 }
 
 static bool check_new(Driver *driver, const DomainSpec *spec, GError **error) {
@@ -372,6 +374,8 @@ Domain *domain_create(Tree *tree, const DomainSpec *spec, uid_t owner, GError **
                 domain_free(domain);
                 return NULL;
         }
+        if (spec->processes->len > 0) /* if they have ended since, the watch tells */
+                domain->state = DOMAIN_RUNNING;
         driver_add_domain(driver, domain);
         tree->listener->domain_added(domain, spec->limits, tree->userdata);
         return domain;
@@ -490,7 +494,7 @@ static bool move(Domain *domain, const Process *process, GError **error) {
         return true;
 }
 
-bool domain_attach(Domain *domain, const GPtrArray *processes, GError **error) {
+static bool attach(Domain *domain, const GPtrArray *processes, GError **error) {
         g_autoptr(GPtrArray) groups = g_ptr_array_new_with_free_func(g_free);
         unsigned n = 0;
 
@@ -505,11 +509,8 @@ bool domain_attach(Domain *domain, const GPtrArray *processes, GError **error) {
         }
         while (n < processes->len && move(domain, processes->pdata[n], error))
                 n++;
-        if (n == processes->len) {
-                if (n > 0)
-                        domain_refresh_state(domain);
+        if (n == processes->len)
                 return true;
-        }
         while (n-- > 0) {
                 const Process *process = processes->pdata[n];
                 g_autoptr(GError) cause = NULL;
@@ -519,6 +520,14 @@ bool domain_attach(Domain *domain, const GPtrArray *processes, GError **error) {
                                   cause->message);
         }
         return false;
+}
+
+bool domain_attach(Domain *domain, const GPtrArray *processes, GError **error) {
+        if (!attach(domain, processes, error))
+                return false;
+        if (processes->len > 0)
+                domain_refresh_state(domain);
+        return true;
 }
 
 /* Signals everything that is there now and was not signalled yet; *ret_new counts. */

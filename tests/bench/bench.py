@@ -183,6 +183,12 @@ def bundle():
             subprocess.run(["umount", root], check=True)
 
 
+def kernel_memory():
+    """What the kernel has for itself, in KiB."""
+    lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("Slab:", "Percpu:")))
+
+
 def many(bench):
     """Whether the cost of a domain depends on how many there are: of making one, in memory, at a restart."""
     few, most = bench.sizes["few"], bench.sizes["many"]
@@ -191,11 +197,14 @@ def many(bench):
             return bench.run("create", DRIVER, directory, bench.sizes["rounds"])["create"]
 
         bench.fill(0, few)
-        idle, _ = bench.memory(NAME)
+        idle, kernel_idle = bench.memory(NAME)[0], kernel_memory()
         before = measure()
         bench.fill(few, most)
         after = measure()
-        full, _ = bench.memory(NAME)
+        full, kernel_full = bench.memory(NAME)[0], kernel_memory()
+        started = time.monotonic()
+        bench.client.ask(ROOT, MANAGER, "ListDomains", "('',)")
+        listed = time.monotonic() - started
     with bench.driver() as directory:  # what changes on the machine meanwhile shows
         bench.fill(0, few)
         again = measure()
@@ -204,6 +213,8 @@ def many(bench):
         micros(f"many/create-with-{few}-{name}", at_few)
         micros(f"many/create-with-{most}-{name}", at_most)
         ratio(f"many/{name}", at_most / at_few, 1.2)
+    figure(f"many/list-{most}", listed * 1000, "ms")
+    figure("many/kernel-memory", (kernel_full - kernel_idle) / (most - few), "KiB a domain")
     figure("many/memory", (full - idle) / (most - few), "KiB a domain")
     ratio("many/memory-against-1-kib", (full - idle) / (most - few), 1)
 
