@@ -19,7 +19,8 @@ static bool message_fail(GError **error, int r) {
 
 /* ---- devices ---- */
 
-static GPtrArray *read_devices(sd_bus_message *message, const DeviceHost *host, GError **error) {
+GPtrArray *decode_devices(sd_bus_message *message, GError **error) {
+        g_auto(DeviceHost) host = { -1, NULL };
         g_autoptr(GPtrArray) devices = device_list_new();
         int r = sd_bus_message_enter_container(message, 'a', "(ss)");
 
@@ -35,7 +36,7 @@ static GPtrArray *read_devices(sd_bus_message *message, const DeviceHost *host, 
                 }
                 if (r == 0)
                         break;
-                grant = device_grant_resolve(host, what, access, error);
+                grant = device_grant_resolve(&host, what, access, error);
                 if (!grant)
                         return NULL;
                 device_list_add(devices, grant);
@@ -51,18 +52,6 @@ static GPtrArray *read_devices(sd_bus_message *message, const DeviceHost *host, 
         }
         device_list_merge(devices);
         return g_steal_pointer(&devices);
-}
-
-GPtrArray *decode_devices(sd_bus_message *message, GError **error) {
-        autoclose int dev = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        g_autofree char *proc_devices = NULL;
-        g_autoptr(GError) cause = NULL;
-
-        if (dev < 0 || !g_file_get_contents("/proc/devices", &proc_devices, NULL, &cause)) {
-                cordon_fail(error, CORDON_ERROR_KERNEL_REFUSED, "%s", cause ? cause->message : "/dev cannot be opened");
-                return NULL;
-        }
-        return read_devices(message, &(DeviceHost) { dev, proc_devices }, error);
 }
 
 /* ---- processes ---- */

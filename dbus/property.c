@@ -351,6 +351,16 @@ static const struct {
 
 /* ---- a new domain ---- */
 
+/* What follows the kernel's files was read a moment ago, when the watches were set and the processes moved in. */
+static int append_known(sd_bus_message *message, Edge *edge, const char *path, const Property *property,
+                        Domain *domain) {
+        if (property->get == get_state)
+                return sd_bus_message_append(message, "s", domain_state_name(domain->state));
+        if (property->get == get_oom_kills)
+                return sd_bus_message_append(message, "t", oom_watch_kills(domain->oom));
+        return property->get(edge->bus, path, EDGE_DOMAIN_INTERFACE, property->name, message, domain, NULL);
+}
+
 static int append_property(sd_bus_message *message, Edge *edge, const char *path, const Property *property,
                            Domain *domain) {
         int r = sd_bus_message_open_container(message, 'e', "sv");
@@ -360,7 +370,7 @@ static int append_property(sd_bus_message *message, Edge *edge, const char *path
         if (r >= 0)
                 r = sd_bus_message_open_container(message, 'v', property->signature);
         if (r >= 0)
-                r = property->get(edge->bus, path, EDGE_DOMAIN_INTERFACE, property->name, message, domain, NULL);
+                r = append_known(message, edge, path, property, domain);
         if (r >= 0)
                 r = sd_bus_message_close_container(message);
         return r < 0 ? r : sd_bus_message_close_container(message);

@@ -60,6 +60,33 @@ static const struct {
         { "@tun", tun, G_N_ELEMENTS(tun) },
 };
 
+/* ---- the host ---- */
+
+static bool host_open(DeviceHost *host, GError **error) {
+        if (host->dev_fd < 0)
+                host->dev_fd = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        return host->dev_fd >= 0 || cordon_fail(error, CORDON_ERROR_KERNEL_REFUSED, "/dev: %s", g_strerror(errno));
+}
+
+static bool host_read(DeviceHost *host, GError **error) {
+        g_autoptr(GError) cause = NULL;
+        char *text;
+
+        if (host->proc_devices)
+                return true;
+        if (!g_file_get_contents("/proc/devices", &text, NULL, &cause))
+                return cordon_fail(error, CORDON_ERROR_KERNEL_REFUSED, "%s", cause->message);
+        host->proc_devices = text;
+        return true;
+}
+
+void device_host_clear(DeviceHost *host) {
+        fd_close(&host->dev_fd);
+        g_clear_pointer((char **) &host->proc_devices, g_free);
+}
+
+/* ---- presets, numbers, classes ---- */
+
 static DeviceGrant *resolve_preset(const char *what, uint32_t access, GError **error) {
         for (size_t i = 0; i < G_N_ELEMENTS(presets); i++)
                 if (strcmp(what, presets[i].name) == 0)
@@ -88,7 +115,7 @@ static DeviceGrant *resolve_numbers(const char *what, uint32_t access, GError **
 #define STRINGIFY(x) STRINGIFY_(x)
 
 /* The sections of /proc/devices are "Character devices:" and "Block devices:", their lines "MAJOR NAME". */
-static DeviceGrant *resolve_class(const DeviceHost *host, const char *what, uint32_t access, GError **error) {
+static DeviceGrant *resolve_class(DeviceHost *host, const char *what, uint32_t access, GError **error) {
         bool block = g_str_has_prefix(what, "block-"), in_section = false;
         const char *glob = what + (block ? strlen("block-") : strlen("char-"));
         const char *section = block ? "Block devices:" : "Character devices:";
@@ -100,6 +127,8 @@ static DeviceGrant *resolve_class(const DeviceHost *host, const char *what, uint
                             "device \"%s\": a name or glob of /proc/devices holds no comma and no space", what);
                 return NULL;
         }
+        if (!host_read(host, error))
+                return NULL;
         for (const char *line = host->proc_devices, *end; *line; line = *end ? end + 1 : end) {
                 DeviceRule rule = { { block ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR, 0, SEAL_ANY }, 0 };
                 char name[CLASS_NAME_MAX + 1] = "";
@@ -123,6 +152,8 @@ static DeviceGrant *resolve_class(const DeviceHost *host, const char *what, uint
         }
         return device_grant_new(what, access, &g_array_index(rules, DeviceRule, 0), rules->len);
 }
+
+/* ---- paths ---- */
 
 /* The path of an open node, as below /dev. */
 static char *node_path(int dev_fd, int node_fd) {
@@ -158,22 +189,40 @@ static int open_node(int dev_fd, const char *what) {
         return fd;
 }
 
-static DeviceGrant *resolve_path(const DeviceHost *host, const char *what, uint32_t access, GError **error) {
-        autoclose int node = open_node(host->dev_fd, what);
+/* Most names are those of a node right in /dev: there is nothing to follow, and one look is enough. */
+static bool stat_directly(int dev_fd, const char *what, struct stat *ret_st) {
+        const char *name = what + strlen("/dev/");
+
+        return !strchr(name, '/') && fstatat(dev_fd, name, ret_st, AT_SYMLINK_NOFOLLOW) == 0 &&
+               (S_ISCHR(ret_st->st_mode) || S_ISBLK(ret_st->st_mode));
+}
+
+static bool stat_node(DeviceHost *host, const char *what, char **ret_path, struct stat *ret_st, GError **error) {
+        autoclose int node = -1;
+
+        if (!host_open(host, error))
+                return false;
+        if (stat_directly(host->dev_fd, what, ret_st)) {
+                *ret_path = g_strdup(what);
+                return true;
+        }
+        node = open_node(host->dev_fd, what);
+        if (node < 0 || fstat(node, ret_st) < 0)
+                return cordon_fail(error, CORDON_ERROR_INVALID_DEVICE, "device \"%s\": %s", what,
+                                   errno == EXDEV ? "leads out of /dev" : g_strerror(errno));
+        if (!S_ISCHR(ret_st->st_mode) && !S_ISBLK(ret_st->st_mode))
+                return cordon_fail(error, CORDON_ERROR_INVALID_DEVICE, "device \"%s\" is not a device node", what);
+        *ret_path = node_path(host->dev_fd, node);
+        return true;
+}
+
+static DeviceGrant *resolve_path(DeviceHost *host, const char *what, uint32_t access, GError **error) {
         g_autofree char *path = NULL;
         DeviceRule rule = {};
         struct stat st;
 
-        if (node < 0 || fstat(node, &st) < 0) {
-                cordon_fail(error, CORDON_ERROR_INVALID_DEVICE, "device \"%s\": %s", what,
-                            errno == EXDEV ? "leads out of /dev" : g_strerror(errno));
+        if (!stat_node(host, what, &path, &st, error))
                 return NULL;
-        }
-        if (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode)) {
-                cordon_fail(error, CORDON_ERROR_INVALID_DEVICE, "device \"%s\" is not a device node", what);
-                return NULL;
-        }
-        path = node_path(host->dev_fd, node);
         if (!path || !is_printable(path) || !g_utf8_validate(path, -1, NULL)) {
                 cordon_fail(error, CORDON_ERROR_INVALID_DEVICE, "device \"%s\" has no path below /dev", what);
                 return NULL;
@@ -192,7 +241,7 @@ static DeviceGrant *resolve_path(const DeviceHost *host, const char *what, uint3
         return device_grant_new(path, access, &rule, 1);
 }
 
-DeviceGrant *device_grant_resolve(const DeviceHost *host, const char *what, const char *access, GError **error) {
+DeviceGrant *device_grant_resolve(DeviceHost *host, const char *what, const char *access, GError **error) {
         uint32_t bits;
 
         if (!device_access_parse(access, &bits)) {

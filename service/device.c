@@ -85,21 +85,58 @@ static bool devices_overlap(const struct seal_device *a, const struct seal_devic
 
 /* ---- grants ---- */
 
-DeviceGrant *device_grant_new(const char *what, uint32_t access, const DeviceRule *rules, size_t n_rules) {
-        DeviceGrant *grant = g_rc_box_new0(DeviceGrant);
+static bool same_devices(const DeviceGrant *a, const DeviceGrant *b) {
+        if (a->n_rules != b->n_rules)
+                return false;
+        for (size_t i = 0; i < a->n_rules; i++)
+                if (device_compare(&a->rules[i].device, &b->rules[i].device) != 0)
+                        return false;
+        return true;
+}
 
+/*
+ * Every grant there is, as a set: ten thousand domains have few different ones, and share them. A grant leaves the set
+ * with its last reference.
+ */
+static GHashTable *grants;
+
+static unsigned grant_hash(const void *data) {
+        const DeviceGrant *grant = data;
+
+        return g_str_hash(grant->what) ^ grant->access;
+}
+
+static gboolean grant_equal(const void *a, const void *b) {
+        const DeviceGrant *x = a, *y = b;
+
+        return x->access == y->access && strcmp(x->what, y->what) == 0 && same_devices(x, y);
+}
+
+DeviceGrant *device_grant_new(const char *what, uint32_t access, const DeviceRule *rules, size_t n_rules) {
+        const DeviceGrant wanted = { (char *) what, access, (DeviceRule *) rules, n_rules };
+        DeviceGrant *grant;
+
+        if (!grants)
+                grants = g_hash_table_new(grant_hash, grant_equal);
+        grant = g_hash_table_lookup(grants, &wanted);
+        if (grant)
+                return device_grant_ref(grant);
+
+        grant = g_rc_box_new0(DeviceGrant);
         grant->what = g_strdup(what);
         grant->access = access;
         grant->rules = g_memdup2(rules, n_rules * sizeof(*rules));
         grant->n_rules = n_rules;
         for (size_t i = 0; i < n_rules; i++)
                 grant->rules[i].access = access;
+        g_hash_table_add(grants, grant);
         return grant;
 }
 
 static void grant_clear(void *data) {
         DeviceGrant *grant = data;
 
+        g_hash_table_remove(grants, grant);
         g_free(grant->what);
         g_free(grant->rules);
 }
@@ -135,15 +172,6 @@ static void add_by_number(GPtrArray *list, const DeviceRule *rules, size_t n_rul
                 if (rules[i].access != 0)
                         device_list_add(list, device_grant_new(what, rules[i].access, &rules[i], 1));
         }
-}
-
-static bool same_devices(const DeviceGrant *a, const DeviceGrant *b) {
-        if (a->n_rules != b->n_rules)
-                return false;
-        for (size_t i = 0; i < a->n_rules; i++)
-                if (device_compare(&a->rules[i].device, &b->rules[i].device) != 0)
-                        return false;
-        return true;
 }
 
 void device_list_merge(GPtrArray *list) {
@@ -215,6 +243,19 @@ GPtrArray *device_list_union(const GPtrArray *list, const GPtrArray *more, GErro
         return g_steal_pointer(&sum);
 }
 
+bool device_list_may_append(const GPtrArray *list, const DeviceGrant *grant) {
+        size_t n_rules = 1;
+
+        for (unsigned i = 0; i < list->len; i++) {
+                const DeviceGrant *other = list->pdata[i];
+
+                if (strcmp(other->what, grant->what) == 0)
+                        return false;
+                n_rules += other->n_rules;
+        }
+        return grant->n_rules == 1 && list->len < DEVICE_GRANTS_MAX && n_rules <= DEVICE_RULES_MAX;
+}
+
 static bool rule_refuse(const DeviceRule *rule, const DeviceGrant *from, const DeviceGrant *grant, GError **error) {
         g_autofree char *wide = device_format(&rule->device);
 
@@ -282,6 +323,28 @@ GPtrArray *device_list_revoke(const GPtrArray *list, const GPtrArray *revoked, G
                         return NULL;
         device_list_merge(rest);
         return g_steal_pointer(&rest);
+}
+
+bool device_list_find_alone(const GPtrArray *list, const DeviceGrant *revoked, unsigned *ret_index) {
+        const DeviceGrant *only;
+        unsigned n = 0;
+
+        if (revoked->n_rules != 1)
+                return false;
+        for (unsigned i = 0; i < list->len; i++) {
+                const DeviceGrant *grant = list->pdata[i];
+
+                for (size_t j = 0; j < grant->n_rules; j++)
+                        if (devices_overlap(&grant->rules[j].device, &revoked->rules[0].device)) {
+                                *ret_index = i;
+                                n++;
+                        }
+        }
+        if (n != 1)
+                return false;
+        only = list->pdata[*ret_index];
+        return only->n_rules == 1 && (only->access & ~revoked->access) == 0 &&
+               device_covers(&revoked->rules[0].device, &only->rules[0].device);
 }
 
 static uint32_t access_covering(const GPtrArray *outer, const struct seal_device *device) {

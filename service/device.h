@@ -12,7 +12,7 @@
  * Device whitelists as values. A *rule* is numbers and access bits as the kernel checks them. A *grant* is what was
  * asked for ("/dev/fuse", "@pseudo", "char-pts") with the rules it stood for when it was granted. A *list* is the
  * grants of a domain or the ceiling of a driver: a GPtrArray of DeviceGrant, unique by `what`, never changed once
- * made. All of it is pure; only device_grant_resolve() looks at the host.
+ * made, but that a domain's own may grow at its end. All of it is pure; only device_grant_resolve() looks at the host.
  */
 #define DEVICE_GRANTS_MAX 2048
 #define DEVICE_RULES_MAX 4096 /* of all grants of a list together */
@@ -34,10 +34,10 @@ typedef struct DeviceGrant {
         size_t n_rules;
 } DeviceGrant;
 
-/* Where names of devices are looked up. */
+/* Where names of devices are looked up. What is not given is opened or read when the first name needs it. */
 typedef struct DeviceHost {
-        int dev_fd;                /* of /dev */
-        const char *proc_devices;  /* contents of /proc/devices */
+        int dev_fd;                /* of /dev, or -1 */
+        const char *proc_devices;  /* contents of /proc/devices, or NULL */
 } DeviceHost;
 
 /* "rwm" in any order, each once, at least one. */
@@ -56,7 +56,10 @@ char *device_format(const struct seal_device *device);
  * the node after symbolic links, so that nothing decided on the name can come to mean another device. Fails with
  * INVALID_DEVICE.
  */
-DeviceGrant *device_grant_resolve(const DeviceHost *host, const char *what, const char *access, GError **error);
+DeviceGrant *device_grant_resolve(DeviceHost *host, const char *what, const char *access, GError **error);
+/* Lets go of what was opened and read. */
+void device_host_clear(DeviceHost *host);
+/* One that is equal to another is the other. */
 DeviceGrant *device_grant_new(const char *what, uint32_t access, const DeviceRule *rules, size_t n_rules);
 DeviceGrant *device_grant_ref(DeviceGrant *grant);
 void device_grant_unref(DeviceGrant *grant);
@@ -77,12 +80,19 @@ GPtrArray *device_list_everything(void);
 bool device_list_check_size(const GPtrArray *list, GError **error);
 /* `list` and `more` together, in a new list of the allowed size. */
 GPtrArray *device_list_union(const GPtrArray *list, const GPtrArray *more, GError **error);
+/* Whether the union of both is the list with the grant, of one device, behind it. */
+bool device_list_may_append(const GPtrArray *list, const DeviceGrant *grant);
 /*
  * `list` without what `revoked` names, in a new list. A grant of several devices that loses some is replaced by its
  * remaining devices by number. What was not granted is no error; a device that a grant covers together with others
  * (c:1:3, or c:*:3, under c:1:*) cannot be taken out alone and fails with INVALID_DEVICE.
  */
 GPtrArray *device_list_revoke(const GPtrArray *list, const GPtrArray *revoked, GError **error);
+/*
+ * Where the grant is whose end is all that it takes to revoke `revoked`, which is one device: no other has to do with
+ * that device. False when it is not as simple.
+ */
+bool device_list_find_alone(const GPtrArray *list, const DeviceGrant *revoked, unsigned *ret_index);
 
 /* Whether everything in `inner` is allowed by `outer`; if not, *ret_excess (not owned) is a grant that is not. */
 bool device_list_covers(const GPtrArray *outer, const GPtrArray *inner, const DeviceGrant **ret_excess);
@@ -104,3 +114,4 @@ char *device_list_serialize(const GPtrArray *list);
 GPtrArray *device_list_deserialize(const char *text);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DeviceGrant, device_grant_unref)
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(DeviceHost, device_host_clear)

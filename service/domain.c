@@ -71,6 +71,7 @@ void domain_free(Domain *domain) {
         fail_waiters(domain);
         group_free(domain->group);
         g_clear_pointer(&domain->devices, g_ptr_array_unref);
+        g_free(domain->record);
         g_free(domain->name);
         g_free(domain);
 }
@@ -181,22 +182,28 @@ static bool follow(Domain *domain, GError **error) {
 /* ---- devices ---- */
 
 /* What is recorded on the group. A list that an attribute cannot hold is refused before anything is in force. */
-static char *make_record(const GPtrArray *devices, GError **error) {
-        g_autofree char *text = device_list_serialize(devices);
-        size_t n = strlen(text);
+static bool check_record(const char *record, unsigned n_devices, GError **error) {
+        size_t n = strlen(record);
 
-        if (n <= XATTR_SIZE_MAX)
-                return g_steal_pointer(&text);
-        cordon_fail(error, CORDON_ERROR_QUOTA_EXCEEDED,
-                    "%u devices take %zu bytes to record, at most %d are allowed: name them by wildcards", devices->len,
-                    n, XATTR_SIZE_MAX);
-        return NULL;
+        return n <= XATTR_SIZE_MAX ||
+               cordon_fail(error, CORDON_ERROR_QUOTA_EXCEEDED,
+                           "%u devices take %zu bytes to record, at most %d are allowed: name them by wildcards",
+                           n_devices, n, XATTR_SIZE_MAX);
+}
+
+/* Takes the text, once it is on the group. */
+static bool write_record(Domain *domain, char **record, GError **error) {
+        if (!group_set_attribute(domain->group, "devices", *record, error))
+                return false;
+        g_free(domain->record);
+        domain->record = g_steal_pointer(record);
+        return true;
 }
 
 static bool write_devices(Domain *domain, const GPtrArray *devices, GError **error) {
-        g_autofree char *record = make_record(devices, error);
+        g_autofree char *record = device_list_serialize(devices);
 
-        return record && group_set_attribute(domain->group, "devices", record, error);
+        return check_record(record, devices->len, error) && write_record(domain, &record, error);
 }
 
 /* The keys whose access differs between two lists, with the new access. */
@@ -248,13 +255,18 @@ static bool enforce(Domain *domain, const GPtrArray *before, const GPtrArray *af
         return false;
 }
 
+static void devices_changed(Domain *domain) {
+        changed(domain, "DeviceAllow");
+        changed(domain, "EffectiveDevices");
+}
+
 /* The kernel is changed first: after a crash in between the next start keeps what both give. */
 static bool replace_devices(Domain *domain, GPtrArray *devices, GError **error) {
-        g_autofree char *record = make_record(devices, error);
+        g_autofree char *record = device_list_serialize(devices);
 
-        if (!record || !enforce(domain, domain->devices, devices, error))
+        if (!check_record(record, devices->len, error) || !enforce(domain, domain->devices, devices, error))
                 return false;
-        if (!group_set_attribute(domain->group, "devices", record, error)) {
+        if (!write_record(domain, &record, error)) {
                 g_autoptr(GError) cause = NULL;
 
                 if (!enforce(domain, devices, domain->devices, &cause))
@@ -262,10 +274,66 @@ static bool replace_devices(Domain *domain, GPtrArray *devices, GError **error) 
                 return false;
         }
         g_ptr_array_unref(domain->devices);
-        domain->devices = g_ptr_array_ref(devices);
-        changed(domain, "DeviceAllow");
-        changed(domain, "EffectiveDevices");
+        domain->devices = g_ptr_array_ref(devices); /* the caller's spec goes with its request */
+        devices_changed(domain);
         return true;
+}
+
+/*
+ * One device of a list comes or goes: of the others nothing is sorted or written anew, so that a long list costs what a
+ * short one does. `access` is what the device is to have, `record` what is to be written down.
+ */
+static bool change_device(Domain *domain, const struct seal_device *key, uint32_t access, char **record, GError **error) {
+        uint32_t before = device_list_access(domain->devices, key);
+        uint64_t id = group_id(domain->group);
+        g_autoptr(GError) cause = NULL;
+
+        if (!seal_set_rule(domain->driver->seal, id, key, access, error))
+                return false;
+        if (write_record(domain, record, error))
+                return true;
+        if (!seal_set_rule(domain->driver->seal, id, key, before, &cause))
+                g_warning("domain \"%s\": its devices cannot be put back: %s", domain->name, cause->message);
+        return false;
+}
+
+static char *record_line(DeviceGrant *grant) {
+        g_autoptr(GPtrArray) alone = device_list_new();
+
+        device_list_add(alone, device_grant_ref(grant));
+        return device_list_serialize(alone);
+}
+
+static bool append_device(Domain *domain, DeviceGrant *grant, GError **error) {
+        const struct seal_device *key = &grant->rules[0].device;
+        g_autofree char *line = record_line(grant), *record = g_strconcat(domain->record, line, NULL);
+
+        if (!check_record(record, domain->devices->len + 1, error) ||
+            !change_device(domain, key, device_list_access(domain->devices, key) | grant->access, &record, error))
+                return false;
+        device_list_add(domain->devices, device_grant_ref(grant));
+        devices_changed(domain);
+        return true;
+}
+
+static bool drop_device(Domain *domain, unsigned index, GError **error) {
+        DeviceGrant *grant = domain->devices->pdata[index];
+        g_autofree char *line = record_line(grant), *record = NULL;
+        const char *at = domain->record;
+
+        for (unsigned i = 0; i < index; i++)
+                at = strchr(at, '\n') + 1; /* a line for each */
+        record = g_strdup_printf("%.*s%s", (int) (at - domain->record), domain->record, at + strlen(line));
+        if (!change_device(domain, &grant->rules[0].device, 0, &record, error))
+                return false;
+        g_ptr_array_remove_index(domain->devices, index);
+        devices_changed(domain);
+        return true;
+}
+
+/* The lists behind the seal, where the host has them, take whole lists. */
+static bool changes_alone(Domain *domain, const GPtrArray *devices) {
+        return devices->len == 1 && !device_lists_exist(domain->driver->lists);
 }
 
 bool domain_set_devices(Domain *domain, GPtrArray *devices, GError **error) {
@@ -277,17 +345,25 @@ bool domain_allow_devices(Domain *domain, const GPtrArray *devices, GError **err
 
         if (!driver_check_ceiling(domain->driver, devices, error))
                 return false;
+        if (changes_alone(domain, devices) && device_list_may_append(domain->devices, devices->pdata[0]))
+                return append_device(domain, devices->pdata[0], error);
         sum = device_list_union(domain->devices, devices, error);
         return sum && replace_devices(domain, sum, error);
 }
 
 bool domain_revoke_devices(Domain *domain, const GPtrArray *devices, GError **error) {
-        g_autoptr(GPtrArray) rest = device_list_revoke(domain->devices, devices, error);
+        g_autoptr(GPtrArray) rest = NULL;
+        unsigned index;
 
+        if (changes_alone(domain, devices) && device_list_find_alone(domain->devices, devices->pdata[0], &index))
+                return drop_device(domain, index, error);
+        rest = device_list_revoke(domain->devices, devices, error);
         return rest && replace_devices(domain, rest, error);
 }
 
 /* ---- creating ---- */
+
+static bool attach(Domain *domain, const GPtrArray *processes, GError **error);
 
 static bool write_attributes(Domain *domain, GError **error) {
         g_autofree char *owner = g_strdup_printf("%u", (unsigned) domain->owner);
@@ -310,7 +386,7 @@ static bool set_up(Domain *domain, const DomainSpec *spec, GError **error) {
         if (seal_set_rules(domain->driver->seal, group_id(domain->group), rules, error) &&
             (!spec->delegate || group_delegate(domain->group, spec->delegate_user, error)) &&
             follow(domain, error) && write_attributes(domain, error) &&
-            domain_attach(domain, spec->processes, error))
+            attach(domain, spec->processes, error))
                 return true;
         device_lists_forget(lists, rules);
         return false;
@@ -352,6 +428,8 @@ Domain *domain_create(Tree *tree, const DomainSpec *spec, uid_t owner, GError **
                 domain_free(domain);
                 return NULL;
         }
+        if (spec->processes->len > 0) /* if they have ended since, the watch tells */
+                domain->state = DOMAIN_RUNNING;
         driver_add_domain(driver, domain);
         tree->listener->domain_added(domain, spec->limits, tree->userdata);
         return domain;
@@ -368,6 +446,7 @@ static bool read_attributes(Domain *domain, GError **error) {
             !(domain->devices = device_list_deserialize(devices)))
                 return cordon_fail(error, CORDON_ERROR_KERNEL_REFUSED, "%s: its attributes are damaged",
                                    group_path(domain->group));
+        domain->record = g_steal_pointer(&devices);
         domain->owner = uid;
         return true;
 }
@@ -471,7 +550,7 @@ static bool move(Domain *domain, const Process *process, GError **error) {
         return true;
 }
 
-bool domain_attach(Domain *domain, const GPtrArray *processes, GError **error) {
+static bool attach(Domain *domain, const GPtrArray *processes, GError **error) {
         g_autoptr(GPtrArray) places = g_ptr_array_new_with_free_func(g_free);
         unsigned n = 0;
 
@@ -486,11 +565,8 @@ bool domain_attach(Domain *domain, const GPtrArray *processes, GError **error) {
         }
         while (n < processes->len && move(domain, processes->pdata[n], error))
                 n++;
-        if (n == processes->len) {
-                if (n > 0)
-                        domain_refresh_state(domain);
+        if (n == processes->len)
                 return true;
-        }
         /* The one that failed may have been moved in some hierarchies. */
         for (unsigned i = n + 1; i-- > 0;) {
                 const Process *process = processes->pdata[i];
@@ -501,6 +577,14 @@ bool domain_attach(Domain *domain, const GPtrArray *processes, GError **error) {
                                   cause->message);
         }
         return false;
+}
+
+bool domain_attach(Domain *domain, const GPtrArray *processes, GError **error) {
+        if (!attach(domain, processes, error))
+                return false;
+        if (processes->len > 0)
+                domain_refresh_state(domain);
+        return true;
 }
 
 /* Signals everything that is there now and was not signalled yet; *ret_new counts. */

@@ -14,6 +14,7 @@ struct Domain {
         gint64 id; /* the group's */
         uid_t owner;
         GPtrArray *devices; /* as granted */
+        char *record;       /* the same, as it is written down on the group */
         DomainState state;  /* as last heard from the kernel */
         OomWatch *oom;      /* NULL where the host has no memory controller */
         int events_watch;

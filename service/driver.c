@@ -266,13 +266,17 @@ static bool find_seal(Driver *driver, GError **error) {
         return driver->seal != NULL;
 }
 
-/* A domain that went while no daemon looked, or in the midst of its creation, has left its rules behind. */
+/*
+ * A domain that went while no daemon looked, or in the midst of its creation, has left its rules behind. One that is
+ * left alone is still there.
+ */
 static void forget_gone(Driver *driver, const GPtrArray *names) {
         g_autoptr(GHashTable) ids = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 
         for (unsigned i = 0; i < names->len; i++) {
-                g_autoptr(Group) group = group_open(driver->group, names->pdata[i], NULL);
-                uint64_t id = group ? group_id(group) : 0;
+                Domain *domain = g_hash_table_lookup(driver->domains, names->pdata[i]);
+                g_autoptr(Group) group = domain ? NULL : group_open(driver->group, names->pdata[i], NULL);
+                uint64_t id = domain ? (uint64_t) domain->id : group ? group_id(group) : 0;
 
                 g_hash_table_add(ids, g_memdup2(&id, sizeof(id)));
         }

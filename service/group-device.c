@@ -302,6 +302,10 @@ void device_lists_free(DeviceLists *lists) {
         g_free(lists);
 }
 
+bool device_lists_exist(const DeviceLists *lists) {
+        return lists->dir >= 0;
+}
+
 /* ---- domains ---- */
 
 bool device_lists_close(DeviceLists *lists, Group *domain, GError **error) {

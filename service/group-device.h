@@ -18,6 +18,8 @@ typedef struct DeviceLists DeviceLists;
 /* Takes the driver's group, whose list an earlier daemon may have left. One without domains gets the empty list. */
 DeviceLists *device_lists_new(Group *driver, bool is_new, GError **error);
 void device_lists_free(DeviceLists *lists);
+/* Whether the host has any. */
+bool device_lists_exist(const DeviceLists *lists);
 
 /* Empties the list of a new domain, which is its driver's when it is made. */
 bool device_lists_close(DeviceLists *lists, Group *domain, GError **error);

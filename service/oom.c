@@ -110,6 +110,10 @@ OomWatch *oom_watch_new(sd_event *event, Watch *watch, Group *group, OomCallback
         return NULL;
 }
 
+uint64_t oom_watch_kills(const OomWatch *oom) {
+        return oom ? oom->kills : UINT64_MAX;
+}
+
 void oom_watch_free(OomWatch *oom) {
         if (!oom)
                 return;

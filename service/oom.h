@@ -20,4 +20,6 @@ typedef void (*OomCallback)(uint64_t kills, void *userdata);
 /* NULL without an error where the group has no memory controller. */
 OomWatch *oom_watch_new(sd_event *event, Watch *watch, Group *group, OomCallback callback, void *userdata,
                         GError **error);
+/* As last heard; UINT64_MAX of no watch. */
+uint64_t oom_watch_kills(const OomWatch *oom);
 void oom_watch_free(OomWatch *oom);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Runs the tests of the kinds named (default: all), and counts. Called by ./check, which installs what is needed."""
+"""Runs the tests of the kinds named (default: all but bench), and counts. Called by ./check, which installs the rest."""
 import argparse
 import concurrent.futures
 import os
@@ -13,7 +13,8 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 EXPECTED_SKIPS = TOP / "tests/expected-skips"
 RELEASES = "bookworm", "trixie"
 # What the tests in a virtual machine need beside themselves: helpers, and a daemon of another version.
-VM_FILES = "README.md", "dbus", "tools", "build/tests/hostile/attack", "build/tests/kernel/opener", "build-upgrade/daemon/cordond"
+VM_FILES = ("README.md", "dbus", "tools", "build/tests/hostile/attack", "build/tests/kernel/opener",
+            "build/tests/bench/bench", "build-upgrade/daemon/cordond")
 
 
 class Tally:
@@ -143,16 +144,34 @@ def kind_vm(tally):
             count_vm(tally, release, *result)
 
 
+def kind_smoke(tally):
+    say("benchmarks, small")
+    build("build")
+    run_pytest(tally, "bench", "build", "bench")
+
+
+def kind_bench(tally):
+    """Takes minutes and wants the machine for itself, so it is run only when it is asked for."""
+    build("build")
+    machine = [TOP / "tests/vm/boot", "--timeout", "1500", "--copy", TOP / "tests", "--copy", TOP / "dbus",
+               "--copy", TOP / "build/tests/bench/bench", "--"]
+    for where, command in (("native", [TOP / "tests/bench/bench.py"]),
+                           ("vm", [*machine, "tests/bench/bench.py", "--installed"])):
+        say(f"benchmarks: {where}")
+        tally.add(f"bench: {where}", "failed" if subprocess.run(command).returncode else "passed")
+
+
 KINDS = {"unit": kind_unit, "bus": kind_bus, "kernel": kind_kernel, "hostile": kind_hostile,
-         "sanitizers": kind_sanitizers, "vm": kind_vm}
+         "smoke": kind_smoke, "sanitizers": kind_sanitizers, "vm": kind_vm, "bench": kind_bench}
+DEFAULT = [kind for kind in KINDS if kind != "bench"]
 
 
 def main():
     parser = argparse.ArgumentParser(
         prog="check", description="Runs the tests. The last line counts them; the status is not 0 when one failed, or "
         "was skipped without being listed in tests/expected-skips.")
-    parser.add_argument("kind", nargs="*", choices=[[], *KINDS], help="one of: " + ", ".join(KINDS) + " (default: all)")
-    kinds = parser.parse_args().kind or list(KINDS)
+    parser.add_argument("kind", nargs="*", choices=[[], *KINDS], help="one of: " + ", ".join(KINDS) + " (default: all but bench)")
+    kinds = parser.parse_args().kind or DEFAULT
 
     tally = Tally()
     for kind in kinds:

@@ -92,7 +92,7 @@ static void devices_are_ordered(void) {
 
 /* Lists in the tests are written as they are described: "c:1:3 rw, @pseudo r". Nothing here is a path. */
 static GPtrArray *raw_list(const char *text) {
-        static const DeviceHost host = { -1, "Character devices:\n  1 mem\n  4 tty\n  5 tty\n\nBlock devices:\n  7 loop\n" };
+        static DeviceHost host = { -1, "Character devices:\n  1 mem\n  4 tty\n  5 tty\n\nBlock devices:\n  7 loop\n" };
         g_auto(GStrv) entries = g_strsplit(text, ", ", -1);
         GPtrArray *list = device_list_new();
 
@@ -216,6 +216,89 @@ static GPtrArray *numbered_list(unsigned first, unsigned n) {
                 device_list_add(list, device_grant_new(what, R, &rule, 1));
         }
         return list;
+}
+
+/* What may be appended gives the union; what the union would merge or refuse may not. */
+static void new_devices_may_be_appended(void) {
+        static const struct {
+                const char *list, *more;
+                bool may;
+        } cases[] = {
+                { "", "c:1:3 r", true },
+                { "c:1:3 r", "c:1:5 w", true },
+                { "c:1:* r", "c:1:5 w", true },
+                { "@fuse rw", "c:10:229 m", true },
+                { "c:1:5 r, c:1:3 r", "c:1:3 w", false },
+                { "c:1:3 r", "c:1:3 r", false },
+                { "", "@pseudo r", false },
+        };
+        g_autoptr(GPtrArray) most = numbered_list(0, DEVICE_GRANTS_MAX), one = numbered_list(DEVICE_GRANTS_MAX, 1);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                g_autoptr(GPtrArray) list = list_of(cases[i].list), more = list_of(cases[i].more);
+                g_autoptr(GPtrArray) sum = device_list_union(list, more, NULL);
+
+                g_test_message("%s + %s", cases[i].list, cases[i].more);
+                g_assert_cmpint(device_list_may_append(list, more->pdata[0]), ==, cases[i].may);
+                if (!cases[i].may)
+                        continue;
+                device_list_add(list, device_grant_ref(more->pdata[0]));
+                g_assert_cmpuint(list->len, ==, sum->len);
+                for (unsigned j = 0; j < sum->len; j++)
+                        g_assert_true(list->pdata[j] == sum->pdata[j]);
+        }
+        g_assert_false(device_list_may_append(most, one->pdata[0]));
+}
+
+/* What is found alone leaves what the revocation leaves. */
+static void one_device_may_be_dropped(void) {
+        static const struct {
+                const char *list, *revoked;
+                int index; /* or -1 */
+        } cases[] = {
+                { "c:1:3 r", "c:1:3 r", 0 },
+                { "c:1:5 rw, c:1:3 r, @fuse rw", "c:1:3 rwm", 1 },
+                { "c:1:5 rw, @fuse rw", "c:10:229 rw", 1 },
+                { "c:1:5 rw, @fuse rw", "@fuse rw", 1 },
+                { "c:1:5 rw, @fuse rw", "c:10:* rw", 1 },
+                { "c:1:5 r", "c:1:3 r", -1 },
+                { "c:1:5 rw", "c:1:5 r", -1 },
+                { "c:1:* r", "c:1:5 r", -1 },
+                { "c:*:3 r, c:1:3 r", "c:1:3 r", -1 },
+                { "c:1:3 r, c:1:5 r", "c:1:* r", -1 },
+                { "@fuse rw, c:10:229 r", "@fuse rw", -1 },
+                { "@pseudo rw", "c:1:3 rw", -1 },
+                { "", "c:1:3 r", -1 },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                g_autoptr(GPtrArray) list = list_of(cases[i].list), revoked = list_of(cases[i].revoked), rest = NULL;
+                unsigned index;
+
+                g_test_message("%s - %s", cases[i].list, cases[i].revoked);
+                g_assert_cmpint(device_list_find_alone(list, revoked->pdata[0], &index), ==, cases[i].index >= 0);
+                if (cases[i].index < 0)
+                        continue;
+                g_assert_cmpint(index, ==, cases[i].index);
+                rest = device_list_revoke(list, revoked, NULL);
+                g_ptr_array_remove_index(list, index);
+                g_assert_cmpuint(list->len, ==, rest->len);
+                for (unsigned j = 0; j < rest->len; j++)
+                        g_assert_true(list->pdata[j] == rest->pdata[j]);
+        }
+}
+
+static void equal_grants_are_one(void) {
+        static const DeviceRule rules[] = { { { BPF_DEVCG_DEV_CHAR, 1, 3 }, 0 }, { { BPF_DEVCG_DEV_CHAR, 1, 5 }, 0 } };
+        g_autoptr(DeviceGrant) pair = device_grant_new("pair", R, rules, 2), again = device_grant_new("pair", R, rules, 2);
+        g_autoptr(DeviceGrant) wider = device_grant_new("pair", R | W, rules, 2), other = device_grant_new("pair", R, rules, 1);
+
+        g_assert_true(again == pair);
+        g_assert_true(wider != pair && other != pair);
+        g_assert_cmpuint(pair->rules[1].access, ==, R);
+        g_assert_cmpuint(wider->rules[1].access, ==, R | W);
+        g_clear_pointer(&pair, device_grant_unref);
+        g_assert_cmpstr(again->what, ==, "pair");
 }
 
 static void rules_have_a_quota(void) {
@@ -466,13 +549,16 @@ int main(int argc, char **argv) {
         g_test_add_func("/device/numbers/that-are-none", numbers_that_are_none);
         g_test_add_func("/device/numbers/are-ordered", devices_are_ordered);
         g_test_add_func("/device/grants/are-counted", grants_are_counted);
+        g_test_add_func("/device/grants/that-are-equal", equal_grants_are_one);
         g_test_add_func("/device/merge/names", names_are_merged);
         g_test_add_func("/device/merge/leaves-shared-grants-alone", merging_leaves_shared_grants_alone);
         g_test_add_func("/device/merge/names-that-changed-meaning", names_that_changed_meaning_widen_nothing);
         g_test_add_func("/device/union/lists", lists_are_united);
+        g_test_add_func("/device/union/appends", new_devices_may_be_appended);
         g_test_add_func("/device/union/quota", unions_have_a_quota);
         g_test_add_func("/device/union/rules-have-a-quota", rules_have_a_quota);
         g_test_add_func("/device/revoke", devices_are_revoked);
+        g_test_add_func("/device/revoke/drops", one_device_may_be_dropped);
         g_test_add_func("/device/covers/lists", lists_cover_lists);
         g_test_add_func("/device/within", common_part_is_kept);
         g_test_add_func("/device/covers/everything", everything_covers_everything);
