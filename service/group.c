@@ -181,16 +181,56 @@ const char *group_hierarchy(void) {
         return host ? host->hierarchy : "legacy";
 }
 
+/*
+ * Removes what is below `top`, deepest first. A tenant may nest its groups as deep as it likes, so this holds one
+ * descriptor and the names on the way, no stack frame or descriptor for each level.
+ */
+static int remove_children(int top) {
+        g_autoptr(GPtrArray) way = g_ptr_array_new_with_free_func(g_free);
+        autoclose int dir = fcntl(top, F_DUPFD_CLOEXEC, 3);
+
+        for (;;) {
+                unsigned depth = way->len;
+                int r = kernel_file_list_directories(dir, way, true), next;
+
+                if (r < 0)
+                        return r;
+                if (way->len == depth && depth == 0)
+                        return 0;
+                next = way->len > depth ? kernel_file_open_directory(dir, way->pdata[depth])
+                                        : openat(dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                if (next < 0)
+                        return way->len > depth ? next : -errno;
+                fd_close(&dir);
+                dir = next;
+                if (way->len == depth) {
+                        if (unlinkat(dir, way->pdata[depth - 1], AT_REMOVEDIR) < 0)
+                                return -errno;
+                        g_ptr_array_set_size(way, depth - 1);
+                }
+        }
+}
+
+/* Left of a group that somebody, or systemd, removed from cgroup2 alone: with that group's limits. */
+static int remove_left_over(int parent, const char *name) {
+        autoclose int dir = kernel_file_open_directory(parent, name);
+        int r = dir < 0 ? dir : remove_children(dir);
+
+        return r < 0 ? r : unlinkat(parent, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+}
+
+static int make_directory(int parent, const char *name) {
+        return mkdirat(parent, name, 0755) < 0 ? -errno : 0;
+}
+
 /* The group's directory in one hierarchy, made if `make` says so; a negative errno. */
 static int open_part(Group *group, unsigned i, bool make) {
-        int parent = group->parent->fds[i], r;
+        int parent = group->parent->fds[i], r = make ? make_directory(parent, group->name) : 0;
 
-        r = make && mkdirat(parent, group->name, 0755) < 0 ? -errno : 0;
-        /* Left of a group that somebody removed from cgroup2 alone, and with that group's limits. */
         if (r == -EEXIST && i > 0) {
-                r = unlinkat(parent, group->name, AT_REMOVEDIR) < 0 ? -errno : 0;
+                r = remove_left_over(parent, group->name);
                 if (r == 0)
-                        r = mkdirat(parent, group->name, 0755) < 0 ? -errno : 0;
+                        r = make_directory(parent, group->name);
         }
         if (r == 0)
                 r = kernel_file_open_directory(parent, group->name);
@@ -258,36 +298,6 @@ Group *group_make(Group *parent, const char *name, GError **error) {
         }
         group_identify(group);
         return g_steal_pointer(&group);
-}
-
-/*
- * Removes what is below `top`, deepest first. A tenant may nest its groups as deep as it likes, so this holds one
- * descriptor and the names on the way, no stack frame or descriptor for each level.
- */
-static int remove_children(int top) {
-        g_autoptr(GPtrArray) way = g_ptr_array_new_with_free_func(g_free);
-        autoclose int dir = fcntl(top, F_DUPFD_CLOEXEC, 3);
-
-        for (;;) {
-                unsigned depth = way->len;
-                int r = kernel_file_list_directories(dir, way, true), next;
-
-                if (r < 0)
-                        return r;
-                if (way->len == depth && depth == 0)
-                        return 0;
-                next = way->len > depth ? kernel_file_open_directory(dir, way->pdata[depth])
-                                        : openat(dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-                if (next < 0)
-                        return way->len > depth ? next : -errno;
-                fd_close(&dir);
-                dir = next;
-                if (way->len == depth) {
-                        if (unlinkat(dir, way->pdata[depth - 1], AT_REMOVEDIR) < 0)
-                                return -errno;
-                        g_ptr_array_set_size(way, depth - 1);
-                }
-        }
 }
 
 /* One that is gone already is no error here and below. */

@@ -66,6 +66,7 @@ def test_a_domain_is_made_in_all_or_none(world):
             world.domain(name="left")
         assert [tree for tree in trees(world) if (tree / "d/left").exists()] == [left.parent.parent]
         (left.parent.parent.parent / "cgroup.procs").write_text(str(process.pid))
+    (left / "nested").mkdir()
     domain = world.domain(name="left", MemoryMax=("t", MIB))  # empty, it is no obstacle, and its limits do not stay
     assert domain.MemoryMax == MIB
     domain.remove()
