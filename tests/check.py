@@ -11,7 +11,15 @@ import xml.etree.ElementTree
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 EXPECTED_SKIPS = TOP / "tests/expected-skips"
-RELEASES = "bookworm", "trixie"
+# Of a machine with its controllers on cgroup v1: what does not look at files of cgroup2's controllers.
+V1_TESTS = ("-m 'not unified' " +
+            " ".join(f"tests/vm/test_{name}.py" for name in ("activation", "biting", "demo", "freeze", "life", "polkit")))
+MACHINES = {  # name: release, kernel arguments, tests
+    "trixie": ("trixie", "", "tests/vm tests/hostile"),
+    "bookworm": ("bookworm", "", "tests/vm tests/hostile"),
+    "hybrid": ("bookworm", "systemd.unified_cgroup_hierarchy=0", V1_TESTS),
+    "legacy": ("bookworm", "systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=1", V1_TESTS),
+}
 # What the tests in a virtual machine need beside themselves: helpers, and a daemon of another version.
 VM_FILES = ("README.md", "dbus", "tools", "build/tests/hostile/attack", "build/tests/kernel/opener",
             "build/tests/bench/bench", "build-upgrade/daemon/cordond")
@@ -61,41 +69,48 @@ def run_meson(tally, directory, prefix):
         tally.add(f"{prefix}: meson test", "failed")
 
 
-def run_pytest(tally, suite, directory, prefix):
-    """Natively, on the build in `directory`."""
+def run_pytest(tally, suite, directory, prefix, hierarchy=""):
+    """Natively, on the build in `directory`; what private buses show the daemon is `hierarchy`."""
     with tempfile.TemporaryDirectory() as temporary:
         report = temporary + "/report.xml"
         status = subprocess.run(
             ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml", report,
              TOP / "tests" / suite],
-            env={**os.environ, "CORDON_BUILD": str(TOP / directory)}).returncode
+            env={**os.environ, "CORDON_BUILD": str(TOP / directory), "CORDON_HIERARCHY": hierarchy}).returncode
         before = len(tally.failed)
         if not read_junit(tally, report, prefix) or (status != 0 and len(tally.failed) == before):
             tally.add(f"{prefix}: pytest ended with {status}", "failed")
 
 
-def run_vm(release):
+def run_vm(name):
     """The same runner, inside a virtual machine. Returns its status, output and report, which comes behind a mark."""
-    command = ("CORDON_VM=1 /usr/bin/python3 -m pytest -q -p no:cacheprovider "
-               "--basetemp /var/tmp/pytest --junitxml report.xml tests/vm "
-               "tests/hostile; status=$?; echo; echo ==REPORT==; cat report.xml; exit $status")
+    release, kernel, tests = MACHINES[name]
+    command = (f"CORDON_VM=1 /usr/bin/python3 -m pytest -q -p no:cacheprovider --basetemp /var/tmp/pytest "
+               f"--junitxml report.xml {tests}; status=$?; echo; echo ==REPORT==; cat report.xml; exit $status")
     copies = TOP / "tests", *(TOP / file for file in VM_FILES)
     done = subprocess.run([TOP / "tests/vm/boot", "--release", release, "--timeout", "1500",
+                           *(["--append", kernel] if kernel else []),
                            *(argument for file in copies for argument in ("--copy", file)),
                            "--", "sh", "-c", command], stdout=subprocess.PIPE, text=True)
     output, _, report = done.stdout.partition("==REPORT==\n")
     return done.returncode, output, report
 
 
-def count_vm(tally, release, status, output, report):
-    say(f"vm: {release}")
+def count_vm(tally, name, status, output, report):
+    say(f"vm: {name}")
     print(output, flush=True)
     with tempfile.NamedTemporaryFile("w", suffix=".xml") as file:
         file.write(report)
         file.flush()
         before = len(tally.failed)
-        if not read_junit(tally, file.name, f"vm-{release}") or (status and len(tally.failed) == before):
-            tally.add(f"vm-{release}: ended with {status}", "failed")
+        if not read_junit(tally, file.name, f"vm-{name}") or (status and len(tally.failed) == before):
+            tally.add(f"vm-{name}: ended with {status}", "failed")
+
+
+def has_v1():
+    """Whether this host has controllers on cgroup v1, which the suites can be shown without."""
+    return any(line.split()[0] != "#subsys_name" and line.split()[1] != "0"
+               for line in pathlib.Path("/proc/cgroups").read_text().splitlines())
 
 
 def kind_unit(tally):
@@ -113,12 +128,22 @@ def kind_bus(tally):
     say("bus")
     build("build")
     run_pytest(tally, "bus", "build", "bus")
+    if has_v1():
+        say("bus: unified")
+        run_pytest(tally, "bus", "build", "bus-unified", "unified")
+        say("bus: legacy")
+        run_pytest(tally, "bus/test_interface.py", "build", "bus-legacy", "legacy")
 
 
 def kind_kernel(tally):
     say("kernel")
     build("build")
     run_pytest(tally, "kernel", "build", "kernel")
+    if has_v1():
+        say("kernel: unified")
+        run_pytest(tally, "kernel", "build", "kernel-unified", "unified")
+        say("kernel: legacy")
+        run_pytest(tally, "kernel/test_v1.py", "build", "kernel-legacy", "legacy")
 
 
 def kind_sanitizers(tally):
@@ -138,10 +163,10 @@ def kind_hostile(tally):
 def kind_vm(tally):
     build("build")
     build("build-upgrade", "-Dbpf_args=-mcpu=v3", "-Dtests=false")
-    say("vm: " + ", ".join(RELEASES))
-    with concurrent.futures.ThreadPoolExecutor() as pool:  # emulated processors wait a lot for one another
-        for release, result in zip(RELEASES, pool.map(run_vm, RELEASES)):
-            count_vm(tally, release, *result)
+    say("vm: " + ", ".join(MACHINES))
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:  # emulated processors wait a lot for one another
+        for name, result in zip(MACHINES, pool.map(run_vm, MACHINES)):
+            count_vm(tally, name, *result)
 
 
 def kind_smoke(tally):

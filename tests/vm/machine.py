@@ -15,6 +15,8 @@ import cordon
 
 BUS = "unix:path=/run/dbus/system_bus_socket"
 TREE = cordon.cgroup2_mount() / "system.slice/cordon-tree.service"
+# The same in the hierarchy of each controller on cgroup v1, where the machine was booted with them.
+V1 = {name: mount / "system.slice/cordon-tree.service" for name, mount in cordon.v1_mounts().items()}
 ALICE, BOB = 1000, 1001
 TIMEOUT = 60  # a bound, never a measure: what is waited for either comes or the test fails
 # The D-Bus type of every property that the suite sets.
@@ -47,7 +49,8 @@ class Group:
 
     def file(self, name):
         """What the kernel has, or None where it has no such file."""
-        path = self.directory / name
+        tree = V1.get(name.split(".")[0], TREE)
+        path = tree / self.directory.relative_to(TREE) / name
         return path.read_text().strip() if path.exists() else None
 
     def key(self, file, key):

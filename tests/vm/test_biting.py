@@ -6,7 +6,9 @@ import time
 import pytest
 
 import cordon
-from machine import until
+from machine import V1, until
+
+unified = pytest.mark.unified  # left out where the controllers are on cgroup v1
 
 MIB = 1 << 20
 PSEUDO = [("@pseudo", "rw")]
@@ -25,11 +27,12 @@ def test_a_hog_is_killed_at_its_maximum(driver, signals):
     status, _ = domain.run("tail", "/dev/zero")
     assert status == -9
     signals.wait_property(domain.path, "OOMKills", 1)
-    assert domain.get("OOMKills") == domain.key("memory.events", "oom_kill") == 1
+    assert domain.get("OOMKills") == domain.key("memory.oom_control" if V1 else "memory.events", "oom_kill") == 1
     assert domain.get("MemoryPeak") <= 16 * MIB
     assert bystander.group().endswith(f"/{driver.name}/{domain.name}")  # one that does no harm lives on
 
 
+@unified
 def test_one_hog_ends_all(driver, signals):
     domain = driver.domain(DeviceAllow=PSEUDO, MemoryMax=16 * MIB, MemorySwapMax=0, MemoryOOMGroup=True)
     bystander = domain.start("sleep", "1000")
@@ -41,6 +44,7 @@ def test_one_hog_ends_all(driver, signals):
     until(lambda: domain.get("State") == "empty")
 
 
+@unified
 def test_swap_takes_what_the_maximum_does_not(driver):
     domain = driver.domain(DeviceAllow=PSEUDO, MemoryMax=12 * MIB, MemorySwapMax=64 * MIB)
     assert domain.run(*hog(20)) == (0, f"{20 * MIB}\n")
@@ -50,6 +54,7 @@ def test_swap_takes_what_the_maximum_does_not(driver):
     assert domain.get("OOMKills") > 0
 
 
+@unified
 def test_a_high_mark_holds_back(driver):
     domain = driver.domain(DeviceAllow=PSEUDO, MemoryHigh=12 * MIB)
     assert domain.run(*hog(16)) == (0, f"{16 * MIB}\n")
@@ -93,7 +98,7 @@ def test_a_busy_loop_is_held_to_its_quota(driver, quota):
     until(lambda: domain.key("cpu.stat", "nr_throttled") >= 10)
     domain.call("Kill", "(9,)")
     until(lambda: domain.get("State") == "empty")
-    used, periods = domain.key("cpu.stat", "usage_usec"), domain.key("cpu.stat", "nr_periods")
+    used, periods = domain.get("CPUUsageNSec") // 1000, domain.key("cpu.stat", "nr_periods")
     # A slice of 5 ms more for each processor and period may be handed out (sched-bwc.rst).
     assert quota / 10 * 9 <= used <= (periods + 1) * (quota / 10 + 10000)
     assert domain.get("CPUThrottledUSec") > 0
@@ -130,14 +135,15 @@ def test_reading_is_held_back(driver, limit):
     def measure():
         start, before = time.monotonic(), domain.get("IOReadBytes")
         assert domain.run(*READ) == (0, "")
-        assert domain.get("IOReadBytes") - before >= 512 * 1024
+        assert V1 or domain.get("IOReadBytes") - before >= 512 * 1024  # v1 counts only where something is held back
         return time.monotonic() - start
     domain.set(**limit)
     assert measure() > 0.8
     domain.set(**{name: [] for name in limit})
-    assert domain.file("io.max") == ""
+    assert [domain.get(name) for name in limit] == [[]]
 
 
+@unified
 def test_writing_is_held_back(driver, tmp_path):
     domain = driver.domain(DeviceAllow=PSEUDO, IOWriteBandwidthMax=[("/dev/vda", 512 * 1024)])
     start = time.monotonic()
