@@ -25,6 +25,8 @@ LIMITS = {"TasksMax": 100, "MemoryMax": 1 << 28, "MemoryHigh": 1 << 27, "MemoryS
           "CPUQuotaPerSecUSec": 1500000, "CPUWeight": 50, "MaxDescendants": 50}
 FILES = "pids.max", "memory.max", "memory.high", "memory.min", "cpu.max", "cpu.weight", "cgroup.max.descendants", \
     "cgroup.type", "cgroup.freeze", "cgroup.procs", "cgroup.subtree_control"
+V1_FILES = "devices.list", "pids.max", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "cpu.shares", \
+    "cpu.cfs_quota_us", "cpuset.cpus"
 NOBODY = 65534
 TIMEOUT = 600  # of an attempt or a look at the field; a bound, never a measure
 
@@ -43,7 +45,7 @@ class System:
     def __init__(self):
         self.bus = cordon.Client(self.address)
         group = self.bus.get(cordon.ROOT, cordon.MANAGER, "ControlGroup")
-        self.group = pathlib.Path("/sys/fs/cgroup" + group)
+        self.group = pathlib.Path(f"{cordon.cgroup2_mount()}{group}")
 
     def client(self):
         return self.bus
@@ -83,10 +85,11 @@ class Field:
         self.where, self.bus = where, where.client()
         self.root, self.tree, self.driver = cordon.cgroup2_mount(), where.group, where.group / "hostile"
         self.inside, self.sibling, self.empty = (self.driver / name for name in ("inside", "sibling", "empty"))
-        controllers = (self.root / "cgroup.controllers").read_text().split()
+        controllers = self.bus.get(cordon.ROOT, cordon.MANAGER, "Controllers")
         limits = ", ".join(f"'{name}': <uint64 {value}>" for name, value in LIMITS.items()
                            if name == "MaxDescendants" or
-                           {"T": "pids", "M": "memory", "C": "cpu"}[name[0]] in controllers)
+                           {"T": "pids", "M": "memory", "C": "cpu"}[name[0]] in controllers and
+                           not (name == "MemoryHigh" and "memory" in cordon.v1_mounts()))
         delegation = f", 'DelegateUser': <uint32 {delegate}>" if delegate else ""
         with contextlib.suppress(cordon.BusError):  # what an attempt broke, and could not be undone then
             self.bus.remove_driver("hostile")
@@ -139,6 +142,9 @@ class Field:
             "files": {f"{group}/{name}": read(group / name) for group in (self.tree, self.driver, self.inside,
                                                                           self.sibling, self.empty)
                       for name in FILES if group != self.inside or name != "cgroup.procs"},
+            "v1": {f"{group}/{name}": read(mount / group.relative_to(self.root) / name)
+                   for mount in cordon.cgroup_mounts()[1:] for group in (self.driver, self.inside, self.sibling)
+                   for name in V1_FILES},
             "modes": [(path.stat().st_mode, path.stat().st_uid) for group in (self.root, self.driver, self.inside)
                       for path in (group, group / "cgroup.procs")],
             "attributes": {str(group): {name: os.getxattr(group, name) for name in sorted(os.listxattr(group))}
