@@ -305,12 +305,13 @@ def client_main(address):
 class Service:
     """cordond on a private bus (tools/private-bus), started on the first call as the bus activates it."""
 
-    def __init__(self, *, tree=None, rules=None, daemon_args="--idle 0", wrapper=None, polkit=True, build=None):
+    def __init__(self, *, tree=None, rules=None, daemon_args="--idle 0", wrapper=None, polkit=True, build=None,
+                 hierarchy=HIERARCHY):
         tree = tree or f"cordon-test-{os.getpid()}-{next(Service.numbers)}"
         build = build or os.environ.get("CORDON_BUILD", TOP / "build")
         command = [TOP / "tools/private-bus", "--build", build, "--tree", tree, "--daemon-args", daemon_args]
-        if HIERARCHY:
-            command += ["--hierarchy", HIERARCHY]
+        if hierarchy:
+            command += ["--hierarchy", hierarchy]
         if rules:
             command += ["--rules", rules]
         if wrapper:
@@ -324,7 +325,7 @@ class Service:
         assert self.address, "the private bus did not start"
         self.tree_name, self.group = tree, cgroup2_mount() / tree
         # The tree's group in the hierarchy of each controller that the daemon sees on cgroup v1.
-        self.v1 = {name: mount / tree for name, mount in v1_mounts().items()}
+        self.v1 = {} if hierarchy == "unified" else {name: mount / tree for name, mount in v1_mounts().items()}
         self.clients = []
 
     numbers = itertools.count()

@@ -61,11 +61,11 @@ def ratio(name, value, target, at_least=False):
 # ---- where it is measured ----
 
 class Native:
-    """The service on a private bus; hostnamed is there, too."""
+    """The service on a private bus, as on a unified host; hostnamed is there, too."""
     has_systemd = False
 
     def __init__(self):
-        self.service = cordon.Service(rules=HERE / "rules")
+        self.service = cordon.Service(rules=HERE / "rules", hierarchy="unified")
         self.client, self.tree, self.address = self.service.client(), self.service.group, self.service.address
         self.binary = pathlib.Path(os.environ.get("CORDON_BUILD", cordon.TOP / "build")) / "tests/bench/bench"
         (self.service.directory / "services/org.freedesktop.hostname1.service").write_text(
