@@ -539,15 +539,47 @@ static bool check_process(Domain *domain, const Process *process, char **ret_pla
 
 /*
  * The kernel moves by number. The pidfd was opened before and is alive after: so the number meant this process all
- * along.
+ * along. Of a process whose main thread has ended the kernel moves the other threads only, and then looks for it where
+ * the main thread was: cgroup.procs, cgroup.kill, and /proc/PID/cgroup, by which callers inside are known.
  */
 static bool move(Domain *domain, const Process *process, GError **error) {
+        g_autofree char *now = NULL;
+
         if (!group_attach(domain->group, process->pid, error))
                 return false;
-        if (!process_is_alive(process))
-                return cordon_fail(error, CORDON_ERROR_NO_SUCH_PROCESS, "process %d ended while it was moved",
-                                   (int) process->pid);
-        return true;
+        now = process_group(process, error);
+        if (!now)
+                return false;
+        return group_contains(domain->group, now) ||
+               cordon_fail(error, CORDON_ERROR_INVALID_PROPERTY,
+                           "process %d cannot be confined: its main thread has ended in %s", (int) process->pid, now);
+}
+
+/* Adds to the error what could not be undone. */
+static void add_left(GError **error, const Process *process, const GError *cause) {
+        g_autofree char *reason = NULL;
+
+        if (!error)
+                return;
+        reason = (*error)->message;
+        (*error)->message = g_strdup_printf("%s; process %d stays in the domain: %s", reason, (int) process->pid,
+                                            cause->message);
+}
+
+/* The first `n`, the last one first; of a process that was named twice only once. */
+static void put_back(Domain *domain, const GPtrArray *processes, const GPtrArray *places, unsigned n, GError **error) {
+        g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
+
+        while (n-- > 0) {
+                const Process *process = processes->pdata[n];
+                g_autoptr(GError) cause = NULL;
+
+                if (!g_hash_table_add(seen, GINT_TO_POINTER(process->pid)) ||
+                    group_return(domain->group, process->pid, places->pdata[n], &cause) || !process_is_alive(process))
+                        continue;
+                g_warning("process %d stays in domain \"%s\": %s", (int) process->pid, domain->name, cause->message);
+                add_left(error, process, cause);
+        }
 }
 
 static bool attach(Domain *domain, const GPtrArray *processes, GError **error) {
@@ -567,15 +599,7 @@ static bool attach(Domain *domain, const GPtrArray *processes, GError **error) {
                 n++;
         if (n == processes->len)
                 return true;
-        /* The one that failed may have been moved in some hierarchies. */
-        for (unsigned i = n + 1; i-- > 0;) {
-                const Process *process = processes->pdata[i];
-                g_autoptr(GError) cause = NULL;
-
-                if (!group_return(domain->group, process->pid, places->pdata[i], &cause) && process_is_alive(process))
-                        g_warning("process %d stays in domain \"%s\": %s", (int) process->pid, domain->name,
-                                  cause->message);
-        }
+        put_back(domain, processes, places, n + 1, error); /* the last of them may have been moved in part */
         return false;
 }
 

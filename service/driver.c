@@ -406,6 +406,17 @@ bool driver_update(Driver *driver, const DriverSpec *spec, GError **error) {
 
 /* ---- removing ---- */
 
+void driver_forget(Driver *driver) {
+        g_autoptr(GList) domains = g_hash_table_get_values(driver->domains);
+
+        for (GList *each = domains; each; each = each->next) {
+                group_remove(((Domain *) each->data)->group, NULL);
+                domain_forget(each->data);
+        }
+        group_remove(driver->group, NULL);
+        finish_removal(driver, NULL);
+}
+
 void driver_remove(Driver *driver, bool kill, TreeDone done, void *userdata) {
         unsigned n = g_hash_table_size(driver->domains);
         g_autoptr(GError) error = NULL;

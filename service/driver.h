@@ -42,6 +42,8 @@ Driver *driver_load(Tree *tree, const char *name, GError **error);
 bool driver_update(Driver *driver, const DriverSpec *spec, GError **error);
 /* BUSY when it has domains and `kill` is false; else kills what is in them and removes them all. */
 void driver_remove(Driver *driver, bool kill, TreeDone done, void *userdata);
+/* Its group is gone, and with it those of its domains: what is left of them in other hierarchies goes, too. */
+void driver_forget(Driver *driver);
 void driver_free(Driver *driver);
 
 /* Puts a whole domain into the model, and takes it out. */

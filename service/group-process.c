@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -13,6 +14,8 @@
 #include "fd.h"
 #include "kernel-file.h"
 #include "process.h"
+
+#define KILL_ROUNDS_MAX 64
 
 static bool group_fail(GError **error, Group *group, const char *file, const char *value, int negative_errno) {
         return kernel_file_fail(error, group_path(group), file, value, negative_errno);
@@ -126,67 +129,114 @@ bool group_delegate(Group *group, uid_t uid, GError **error) {
         return delegate_v1(group, uid, error);
 }
 
+/* ---- listing ---- */
+
 static void process_clear(void *data) {
         GroupProcess *process = data;
 
         g_free(process->group);
 }
 
-/* Adds the processes of one directory, and the directories below it to `todo`. */
-static int list_processes(int top, const char *relative, GPtrArray *todo, GArray *processes) {
-        autoclose int dir = kernel_file_open_directory(top, *relative ? relative : ".");
-        g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
-        g_autofree char *text = NULL;
-        int r = dir < 0 ? dir : kernel_file_read(dir, "cgroup.procs", &text);
+static GArray *processes_new(void) {
+        GArray *processes = g_array_new(false, false, sizeof(GroupProcess));
 
-        if (r == -EOPNOTSUPP) /* a threaded group: its processes are its parents' (cgroup-v2.rst, "Threads") */
-                text = g_strdup("");
-        else if (r < 0)
-                return r;
-        for (char *line = text, *end; *line; line = *end ? end + 1 : end) {
-                GroupProcess process = { .pid = g_ascii_strtoll(line, &end, 10) };
+        g_array_set_clear_func(processes, process_clear);
+        return processes;
+}
+
+typedef struct Listing {
+        GArray *processes; /* as cgroup.procs has them */
+        GArray *strays;    /* those that it does not have; may be the same array */
+        GHashTable *seen;
+        const char *relative;
+} Listing;
+
+static void add_process(Listing *listing, GArray *processes, pid_t pid) {
+        GroupProcess process = { pid, NULL };
+
+        if (pid == 0 || !g_hash_table_add(listing->seen, GINT_TO_POINTER(pid))) /* 0: of another pid namespace */
+                return;
+        process.group = g_strconcat("/", listing->relative, NULL);
+        g_array_append_val(processes, process);
+}
+
+static void add_listed(Listing *listing, pid_t pid) {
+        add_process(listing, listing->processes, pid);
+}
+
+/*
+ * A thread whose process is not listed: its main thread has ended, in a group that it was in before. cgroup.procs shows
+ * processes where their main thread is, and cgroup.kill goes by that, too (css_task_iter_advance(), kernel/cgroup/cgroup.c).
+ */
+static void add_stray(Listing *listing, pid_t thread) {
+        g_autofree char *path = NULL, *text = NULL;
+        char *line;
+        int pid;
+
+        if (g_hash_table_contains(listing->seen, GINT_TO_POINTER(thread)))
+                return;
+        path = g_strdup_printf("/proc/%d/status", (int) thread);
+        if (g_file_get_contents(path, &text, NULL, NULL) && (line = strstr(text, "\nTgid:")) &&
+            sscanf(line, "\nTgid: %d", &pid) == 1)
+                add_process(listing, listing->strays, pid);
+}
+
+/* Calls for each number in a file of numbers. */
+static int each_number(int dir, const char *file, void (*add)(Listing *listing, pid_t number), Listing *listing) {
+        g_autofree char *text = NULL;
+        int r = kernel_file_read(dir, file, &text);
+
+        for (char *line = text, *end; r >= 0 && *line; line = *end ? end + 1 : end) {
+                pid_t number = g_ascii_strtoll(line, &end, 10);
 
                 if (end == line)
                         break;
-                if (process.pid == 0) /* of another pid namespace */
-                        continue;
-                process.group = g_strconcat("/", relative, NULL);
-                g_array_append_val(processes, process);
+                add(listing, number);
         }
-        r = kernel_file_list_directories(dir, names, false);
-        for (unsigned i = 0; i < names->len; i++)
-                g_ptr_array_add(todo, g_build_filename(relative, names->pdata[i], NULL));
         return r;
 }
 
-static GArray *list_all(Group *group, int top, GError **error) {
-        g_autoptr(GArray) processes = g_array_new(false, false, sizeof(GroupProcess));
+/* Adds the processes of one directory, and the directories below it to `todo`. */
+static int list_directory(int top, const char *threads, Listing *listing, GPtrArray *todo) {
+        autoclose int dir = kernel_file_open_directory(top, *listing->relative ? listing->relative : ".");
+        g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+        int r = dir < 0 ? dir : each_number(dir, "cgroup.procs", add_listed, listing);
+
+        if (r < 0 && r != -EOPNOTSUPP) /* a threaded group: its processes are its parents' (cgroup-v2.rst, "Threads") */
+                return r;
+        each_number(dir, threads, add_stray, listing);
+        r = kernel_file_list_directories(dir, names, false);
+        for (unsigned i = 0; i < names->len; i++)
+                g_ptr_array_add(todo, g_build_filename(listing->relative, names->pdata[i], NULL));
+        return r;
+}
+
+/* What is in the group and beneath, in one hierarchy. */
+static bool list_all(Group *group, unsigned hierarchy, GArray *processes, GArray *strays, GError **error) {
+        const char *threads = hierarchy == 0 ? "cgroup.threads" : "tasks"; /* v1's name */
+        g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
         g_autoptr(GPtrArray) todo = g_ptr_array_new_with_free_func(g_free);
 
-        g_array_set_clear_func(processes, process_clear);
         g_ptr_array_add(todo, g_strdup(""));
         for (unsigned i = 0; i < todo->len; i++) {
-                int r = list_processes(top, todo->pdata[i], todo, processes);
+                Listing listing = { processes, strays, seen, todo->pdata[i] };
+                int r = list_directory(group_fd_at(group, hierarchy), threads, &listing, todo);
 
                 if (r == -ENOENT || r == -ENODEV) /* removed by the tenant meanwhile */
                         continue;
-                if (r < 0) {
-                        group_fail(error, group, todo->pdata[i], NULL, r);
-                        return NULL;
-                }
+                if (r < 0)
+                        return group_fail(error, group, todo->pdata[i], NULL, r);
         }
-        return g_steal_pointer(&processes);
+        return true;
 }
 
 GArray *group_processes(Group *group, GError **error) {
-        return list_all(group, group_fd(group), error);
+        g_autoptr(GArray) processes = processes_new();
+
+        return list_all(group, 0, processes, processes, error) ? g_steal_pointer(&processes) : NULL;
 }
 
-bool group_kill(Group *group, GError **error) {
-        int r = kernel_file_write(group_fd(group), "cgroup.kill", "1");
-
-        return r >= 0 || group_fail(error, group, "cgroup.kill", "1", r);
-}
+/* ---- killing ---- */
 
 /* Its number may be somebody else's by now: the pidfd is opened first, and then looked where its process is. */
 static Process *kill_stray(Group *group, const Hierarchy *hierarchy, pid_t pid) {
@@ -194,19 +244,52 @@ static Process *kill_stray(Group *group, const Hierarchy *hierarchy, pid_t pid) 
         g_autofree char *place = process ? process_place(process, NULL) : NULL;
         g_autofree char *path = place ? path_in(place, hierarchy) : NULL;
 
-        if (!path || !g_str_has_prefix(path, group_path(group)) ||
+        if (!path || !group_contains(group, path) ||
             syscall(SYS_pidfd_send_signal, process->fd, SIGKILL, NULL, 0) < 0)
                 return NULL;
         return g_steal_pointer(&process);
+}
+
+/* Those that cgroup.kill does not find, and that were not seen yet; how many, or -1. */
+static int kill_unlisted(Group *group, GHashTable *seen, GError **error) {
+        g_autoptr(GArray) processes = processes_new(), strays = processes_new();
+        int n = 0;
+
+        if (!list_all(group, 0, processes, strays, error))
+                return -1;
+        for (unsigned i = 0; i < strays->len; i++) {
+                pid_t pid = g_array_index(strays, GroupProcess, i).pid;
+
+                if (!g_hash_table_add(seen, GINT_TO_POINTER(pid)))
+                        continue;
+                process_free(kill_stray(group, group_hierarchy_at(group, 0), pid));
+                n++;
+        }
+        return n;
+}
+
+/* What is killed forks no more. Whatever became a stray, or was forked by one, before that is met in the next round. */
+bool group_kill(Group *group, GError **error) {
+        g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
+        int n = 1;
+
+        for (unsigned round = 0; n > 0 && round < KILL_ROUNDS_MAX; round++) {
+                int r = kernel_file_write(group_fd(group), "cgroup.kill", "1");
+
+                if (r < 0)
+                        return group_fail(error, group, "cgroup.kill", "1", r);
+                n = kill_unlisted(group, seen, error);
+        }
+        return n >= 0;
 }
 
 bool group_kill_strays(Group *group, Process **ret_stray, GError **error) {
         g_autoptr(Process) stray = NULL;
 
         for (unsigned i = 1; i < group_n_hierarchies(group); i++) {
-                g_autoptr(GArray) processes = list_all(group, group_fd_at(group, i), error);
+                g_autoptr(GArray) processes = processes_new();
 
-                if (!processes)
+                if (!list_all(group, i, processes, processes, error))
                         return false;
                 for (unsigned j = 0; j < processes->len; j++) {
                         Process *killed = kill_stray(group, group_hierarchy_at(group, i),

@@ -364,6 +364,12 @@ const char *group_path(Group *group) {
         return group->path;
 }
 
+bool group_contains(Group *group, const char *path) {
+        size_t n = strlen(group->path);
+
+        return strncmp(path, group->path, n) == 0 && (path[n] == '/' || path[n] == '\0');
+}
+
 uint64_t group_id(Group *group) {
         return group->id;
 }

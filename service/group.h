@@ -36,6 +36,8 @@ GPtrArray *group_children(Group *group, GError **error);
 
 Group *group_parent(Group *group);    /* NULL for the root of the tree */
 const char *group_path(Group *group); /* as in /proc/PID/cgroup: "/system.slice/cordon-tree.service/lxc" */
+/* Whether a path as in /proc/PID/cgroup is the group's, or of one beneath it. */
+bool group_contains(Group *group, const char *path);
 uint64_t group_id(Group *group);      /* what BPF helpers call its id */
 unsigned group_level(Group *group);   /* 0 is the root of the whole hierarchy */
 int group_fd(Group *group);           /* of its directory on cgroup2, not given away */

@@ -40,6 +40,18 @@ static bool load(Tree *tree, GError **error) {
         return true;
 }
 
+/* A driver's directory is gone: by us, and then it is forgotten already, or by somebody behind our back. */
+static void on_directory(uint32_t mask, const char *name, void *userdata) {
+        Tree *tree = userdata;
+        Driver *driver = name ? g_hash_table_lookup(tree->drivers, name) : NULL;
+        g_autoptr(Group) group = driver ? group_open(tree->group, name, NULL) : NULL;
+
+        if (!driver || (group && group_id(group) == group_id(driver->group)))
+                return;
+        g_warning("driver \"%s\" was removed by somebody else", name);
+        driver_forget(driver);
+}
+
 static void free_driver(void *driver) {
         driver_free(driver);
 }
@@ -68,7 +80,8 @@ Tree *tree_new(sd_event *event, const char *path, bool create, GuardPolicy guard
         if (!tree->group || !lock(tree->group, error) || !group_enable_controllers(tree->group, error))
                 return NULL;
         tree->watch = watch_new(event, error);
-        if (!tree->watch || !load(tree, error))
+        if (!tree->watch || watch_add(tree->watch, group_fd(tree->group), ".", IN_DELETE | IN_ONLYDIR, on_directory, tree,
+                                      error) < 0 || !load(tree, error))
                 return NULL;
         return g_steal_pointer(&tree);
 }
@@ -143,10 +156,7 @@ Domain *tree_find_domain(Tree *tree, const char *driver_name, const char *name, 
 }
 
 bool tree_contains_path(Tree *tree, const char *path) {
-        const char *top = group_path(tree->group);
-        size_t n = strlen(top);
-
-        return strncmp(path, top, n) == 0 && (path[n] == '/' || path[n] == '\0');
+        return group_contains(tree->group, path);
 }
 
 Domain *tree_find_domain_by_path(Tree *tree, const char *path) {

@@ -216,6 +216,25 @@ def test_a_domain_that_somebody_removes_while_nobody_looks(service, root):
     check_seals(service)
 
 
+@pytest.mark.parametrize("domains", [[], ["web", "db"]], ids=["empty", "with domains"])
+def test_a_driver_that_somebody_else_removes(service, root, signals, domains):
+    root.create_driver("lxc")
+    root.create_driver("other")
+    for name in domains:
+        root.create_domain("lxc", name)
+    signals.take()
+    for name in domains:
+        (service.group / "lxc" / name).rmdir()
+    (service.group / "lxc").rmdir()
+    signals.wait(lambda path, member, arguments: member == "InterfacesRemoved" and arguments[0] == LXC)
+    assert root.call(ROOT, MANAGER, "ListDrivers")[0] == [("other", driver_path("other"))]
+    assert (root.get(ROOT, MANAGER, "NDrivers"), root.get(ROOT, MANAGER, "NDomains")) == (1, 0)
+    root.create_driver("lxc")  # the name is free again
+    assert root.get(LXC, DRIVER, "Sealed") is True
+    root.create_domain("lxc", "web")
+    check_seals(service)
+
+
 # ---- idle ----
 
 @pytest.fixture

@@ -213,13 +213,14 @@ def test_threads_move_together(domain, outside):
     assert {group_of(process.pid, thread) for thread in threads} == {domain.ControlGroup}
 
 
-def test_main_thread_has_ended(domain):
-    """The process is the rest of its threads."""
-    process = python(HALF_DEAD)
+def test_main_thread_has_ended(domain, outside):
+    """The kernel would move the rest of its threads, and look for it where the main thread was."""
+    process, before = python(HALF_DEAD), group_of(outside[0].pid)
     thread = int(process.stdout.readline())
     assert any(state_of(process.pid) == "Z" for _ in range(100000)), "its main thread ends at once, and tells nobody"
-    domain.attach(process.pid)
-    assert group_of(process.pid, thread) == domain.ControlGroup
+    with refused("InvalidProperty", str(process.pid), "main thread has ended"):
+        domain.attach(outside[0].pid, process.pid)
+    assert group_of(process.pid, thread) == group_of(outside[0].pid) == before
     process.stdin.close()
     assert process.wait(TIMEOUT) == 0
 

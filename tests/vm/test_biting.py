@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Limits that bite real processes."""
 import os
+import pathlib
+import signal
 import time
 
 import pytest
 
 import cordon
-from machine import V1, until
+from machine import TREE, V1, Driver, systemctl, until
 
 unified = pytest.mark.unified  # left out where the controllers are on cgroup v1
 
@@ -104,6 +106,21 @@ def test_a_busy_loop_is_held_to_its_quota(driver, quota):
     assert domain.get("CPUThrottledUSec") > 0
 
 
+def test_weights_share_a_processor(driver):
+    """Both are busy on the same one. Ten to one is what they are to get in the end; this looks after two seconds."""
+    light, heavy = (driver.domain(AllowedCPUs="1", CPUWeight=weight) for weight in (100, 1000))
+    for domain in light, heavy:
+        domain.start("sh", "-c", "while :; do :; done")
+
+    def used():
+        return [domain.key("cpu.stat", "usage_usec") for domain in (light, heavy)]
+    until(lambda: min(used()) > 10000)  # both are under way
+    before = used()
+    until(lambda: sum(used()) - sum(before) > 2000000)
+    little, much = (now - then for now, then in zip(used(), before))
+    assert much > 3 * little
+
+
 def test_processors_confine(driver):
     domain = driver.domain(DeviceAllow=PSEUDO, AllowedCPUs="1")
     probe = domain.probe()
@@ -144,12 +161,58 @@ def test_reading_is_held_back(driver, limit):
 
 
 @unified
-def test_writing_is_held_back(driver, tmp_path):
-    domain = driver.domain(DeviceAllow=PSEUDO, IOWriteBandwidthMax=[("/dev/vda", 512 * 1024)])
+@pytest.mark.parametrize("limit", [{"IOWriteBandwidthMax": [("/dev/vda", 512 * 1024)]},
+                                   {"IOWriteIOPSMax": [("254:0", 8)]}], ids=["bandwidth", "operations"])
+def test_writing_is_held_back(driver, tmp_path, limit):
+    domain = driver.domain(DeviceAllow=PSEUDO, **limit)
     start = time.monotonic()
     assert domain.run("dd", "if=/dev/zero", f"of={tmp_path}/file", "bs=64k", "count=8", "oflag=direct",
                       "status=none") == (0, "")
     assert time.monotonic() - start > 0.8
+
+
+# ---- huge pages ----
+
+PAGE = 2 * MIB
+# Touches so many huge pages.
+TOUCH = """
+import mmap, sys
+n = int(sys.argv[1])
+memory = mmap.mmap(-1, n << 21, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x40000)  # MAP_HUGETLB: asm-generic/mman-common.h
+for i in range(n):
+    memory[i << 21] = 1
+"""
+
+
+@pytest.fixture
+def huge(bus):
+    """A driver of a service that is handed "hugetlb", which systemd does not do, on a machine with such pages."""
+    above, pages = [cordon.cgroup2_mount(), TREE.parent], pathlib.Path("/proc/sys/vm/nr_hugepages")
+    pages.write_text("8")
+    assert pages.read_text() == "8\n"
+    for group in above:
+        (group / "cgroup.subtree_control").write_text("+hugetlb")
+    systemctl("restart", "cordon.service")
+    driver = Driver(bus)
+    yield driver
+    driver.remove()
+    pages.write_text("0")
+    for group in TREE, *reversed(above):
+        (group / "cgroup.subtree_control").write_text("-hugetlb")
+    systemctl("restart", "cordon.service")
+
+
+@unified
+def test_huge_pages_are_held_back(huge):
+    """Who touches one too many gets SIGBUS (Documentation/admin-guide/cgroup-v1/hugetlb.rst)."""
+    domain = huge.domain(HugetlbMax=[("2MB", 2 * PAGE)])
+    assert (domain.get("HugetlbMax"), domain.file("hugetlb.2MB.max")) == ([("2MB", 2 * PAGE)], str(2 * PAGE))
+    assert [domain.run("python3", "-c", TOUCH, str(n)) for n in (2, 3)] == [(0, ""), (-signal.SIGBUS, "")]
+    domain.set(HugetlbMax=[])
+    assert domain.file("hugetlb.2MB.max") == "max"
+    assert domain.run("python3", "-c", TOUCH, "3") == (0, "")
+    huge.set(HugetlbMax=[("2MB", PAGE)])
+    assert domain.run("python3", "-c", TOUCH, "2")[0] == -signal.SIGBUS
 
 
 # ---- groups ----
