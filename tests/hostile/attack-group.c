@@ -285,8 +285,9 @@ const struct attempt group_attempts[] = {
         { "v1-release-agent", VM, write_v1, "none,name=cordon-hostile", "release_agent=/bin/false" },
         { "v1-release-agent-option", VM, write_v1, "none,name=cordon-hostile,release_agent=/bin/false",
           "notify_on_release=1" },
-        { "v1-release-agent-remount", VM, remount_v1, "none,name=cordon-hostile",
-          "none,name=cordon-hostile,release_agent=/bin/false" },
+        /* A name of its own: the kernel has not given up the others yet, and answers EBUSY. */
+        { "v1-release-agent-remount", VM, remount_v1, "none,name=cordon-remount",
+          "none,name=cordon-remount,release_agent=/bin/false" },
         { "v1-rename", VM, rename_v1, "none,name=cordon-hostile" },
         { "v2-mount-procs", USER, mount_v2, "cgroup.procs", "0" },
         { "v2-mount-threads", USER, mount_v2, "cgroup.threads", "0" },
