@@ -213,16 +213,16 @@ bool group_view_limit_in_force(GroupView *view, const Limit *limit, LimitValue *
         return true;
 }
 
+static bool write_refused(GError **error, Group *group, const Limit *limit, const char *file, const char *text, int r) {
+        g_autofree char *name = g_strdup_printf("%s (%s)", file, limit->name);
+
+        return kernel_file_fail(error, group_path(group), name, text, r);
+}
+
 static bool write_line(Group *group, const Limit *limit, int dir, const char *file, const char *text, GError **error) {
-        g_autofree char *line = g_strconcat(text, "\n", NULL); /* an empty list is a line, too */
-        int r = kernel_file_write(dir, file, line);
+        int r = kernel_file_write(dir, file, text);
 
-        if (r < 0) {
-                g_autofree char *name = g_strdup_printf("%s (%s)", file, limit->name);
-
-                return kernel_file_fail(error, group_path(group), name, text, r);
-        }
-        return true;
+        return r >= 0 || write_refused(error, group, limit, file, text, r);
 }
 
 /* Sizes that are not named lose their limit. */
@@ -243,21 +243,25 @@ static bool write_pages(Group *group, const Limit *limit, const LimitFile *file,
         return true;
 }
 
-/* The list of processors or memory nodes to write: v1 knows no "as the parent", so there it is what the parent has. */
-static bool resolve_list(Group *group, const Limit *limit, const LimitFile *file, const char *text, LimitValue *ret_value,
-                         GError **error) {
-        char *parents = NULL;
-        int r;
+/*
+ * A list of processors or memory nodes. "As the parent" is what the parent has, where the kernel takes no empty list: v1
+ * never, cgroup2 not of a group with processes (ENOSPC on Linux 6.1; validate_change(), kernel/cgroup/cpuset.c).
+ */
+static bool write_list(Group *group, const Limit *limit, const LimitFile *file, int dir, const char *text, GError **error) {
+        bool is_v1 = file == &limit->v1;
+        Group *parent = group_parent(group);
+        g_autofree char *parents = NULL;
+        int r = -ENOSPC;
 
-        if (file != &limit->v1 || *text) {
-                *ret_value = (LimitValue) { .text = g_strdup(text) };
-                return true;
+        if (*text || !is_v1)
+                r = kernel_file_write(dir, file->file, *text ? text : "\n");
+        if (r == -ENOSPC && !*text) {
+                r = kernel_file_read(is_v1 ? group_v1_fd(parent, file->controller) : group_fd(parent),
+                                     is_v1 ? file->file : file->effective, &parents);
+                if (r >= 0)
+                        r = kernel_file_write(dir, file->file, parents);
         }
-        r = kernel_file_read(group_v1_fd(group_parent(group), file->controller), file->file, &parents);
-        if (r < 0)
-                return kernel_file_fail(error, group_path(group_parent(group)), file->file, NULL, r);
-        *ret_value = (LimitValue) { .text = g_strchomp(parents) };
-        return true;
+        return r >= 0 || write_refused(error, group, limit, file->file, text, r);
 }
 
 static bool write_limit(GroupView *view, const Limit *limit, const LimitValue *value, GError **error) {
@@ -272,15 +276,9 @@ static bool write_limit(GroupView *view, const Limit *limit, const LimitValue *v
                 return write_pages(group, limit, file, dir, value, error);
         if (!read_file(view, limit, file, dir, file->file, &contents, error))
                 return false;
-        if (file->format == LIMIT_FORMAT_LIST) {
-                LimitValue list = {};
-
-                if (!resolve_list(group, limit, file, value->text, &list, error))
-                        return false;
-                writes = limit_format(file, &list, contents, NULL);
-                limit_value_clear(&list);
-        } else
-                writes = limit_format(file, value, contents, read_other(view, file, dir));
+        if (file->format == LIMIT_FORMAT_LIST)
+                return write_list(group, limit, file, dir, value->text, error);
+        writes = limit_format(file, value, contents, read_other(view, file, dir));
         if (!writes)
                 return cordon_fail(error, CORDON_ERROR_INVALID_PROPERTY,
                                    "%s: cgroup v1 bounds swap only together with memory: MemoryMax must be set, too, and "

@@ -113,7 +113,7 @@ def test_weights_share_a_processor(driver):
         domain.start("sh", "-c", "while :; do :; done")
 
     def used():
-        return [domain.key("cpu.stat", "usage_usec") for domain in (light, heavy)]
+        return [domain.get("CPUUsageNSec") // 1000 for domain in (light, heavy)]
     until(lambda: min(used()) > 10000)  # both are under way
     before = used()
     until(lambda: sum(used()) - sum(before) > 2000000)
