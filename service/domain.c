@@ -256,17 +256,14 @@ static bool change_device(Domain *domain, const struct seal_device *key, uint32_
         return false;
 }
 
-static char *record_line(DeviceGrant *grant) {
-        g_autoptr(GPtrArray) alone = device_list_new();
-
-        device_list_add(alone, device_grant_ref(grant));
-        return device_list_serialize(alone);
-}
-
 static bool append_device(Domain *domain, DeviceGrant *grant, GError **error) {
         const struct seal_device *key = &grant->rules[0].device;
-        g_autofree char *line = record_line(grant), *record = g_strconcat(domain->record, line, NULL);
+        g_autoptr(GPtrArray) alone = device_list_new();
+        g_autofree char *line = NULL, *record = NULL;
 
+        device_list_add(alone, device_grant_ref(grant));
+        line = device_list_serialize(alone);
+        record = g_strconcat(domain->record, line, NULL);
         if (!check_record(record, domain->devices->len + 1, error) ||
             !change_device(domain, key, device_list_access(domain->devices, key) | grant->access, &record, error))
                 return false;
@@ -277,12 +274,12 @@ static bool append_device(Domain *domain, DeviceGrant *grant, GError **error) {
 
 static bool drop_device(Domain *domain, unsigned index, GError **error) {
         DeviceGrant *grant = domain->devices->pdata[index];
-        g_autofree char *line = record_line(grant), *record = NULL;
+        g_autofree char *record = NULL;
         const char *at = domain->record;
 
         for (unsigned i = 0; i < index; i++)
                 at = strchr(at, '\n') + 1; /* a line for each */
-        record = g_strdup_printf("%.*s%s", (int) (at - domain->record), domain->record, at + strlen(line));
+        record = g_strdup_printf("%.*s%s", (int) (at - domain->record), domain->record, strchr(at, '\n') + 1);
         if (!change_device(domain, &grant->rules[0].device, 0, &record, error))
                 return false;
         g_ptr_array_remove_index(domain->devices, index);
