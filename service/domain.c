@@ -2,7 +2,6 @@
 #include "domain.h"
 
 #include <errno.h>
-#include <linux/limits.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -10,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "domain-device.h"
 #include "driver.h"
 #include "error.h"
 #include "fd.h"
@@ -76,18 +76,11 @@ void domain_free(Domain *domain) {
         g_free(domain);
 }
 
-/* Nobody knows yet of a domain that is still being made. */
-static void changed(Domain *domain, const char *property) {
+void domain_changed(Domain *domain, const char *property) {
         Tree *tree = domain->driver->tree;
 
         if (g_hash_table_lookup(domain->driver->domains, domain->name) == domain)
                 tree->listener->domain_changed(domain, property, tree->userdata);
-}
-
-static void forget_lists(Domain *domain) {
-        g_autoptr(GArray) rules = device_list_rules(domain->devices);
-
-        device_lists_forget(domain->driver->lists, rules);
 }
 
 void domain_forget(Domain *domain) {
@@ -95,8 +88,7 @@ void domain_forget(Domain *domain) {
         Tree *tree = driver->tree;
         g_autofree char *name = g_strdup(domain->name);
 
-        seal_forget_domain(driver->seal, group_id(domain->group));
-        forget_lists(domain);
+        domain_forget_devices(domain);
         driver_drop_domain(driver, domain);
         tree->listener->domain_removed(driver->name, name, tree->userdata);
 }
@@ -117,7 +109,7 @@ DomainState domain_refresh_state(Domain *domain) {
                 return old;
         domain->state = frozen ? DOMAIN_FROZEN : populated ? DOMAIN_RUNNING : DOMAIN_EMPTY;
         if (domain->state != old)
-                changed(domain, "State");
+                domain_changed(domain, "State");
         return domain->state;
 }
 
@@ -161,7 +153,7 @@ static void on_events(uint32_t mask, const char *name, void *userdata) {
 }
 
 static void on_oom_kill(uint64_t kills, void *userdata) {
-        changed(userdata, "OOMKills");
+        domain_changed(userdata, "OOMKills");
 }
 
 static bool follow(Domain *domain, GError **error) {
@@ -179,188 +171,6 @@ static bool follow(Domain *domain, GError **error) {
         return false;
 }
 
-/* ---- devices ---- */
-
-/* What is recorded on the group. A list that an attribute cannot hold is refused before anything is in force. */
-static bool check_record(const char *record, unsigned n_devices, GError **error) {
-        size_t n = strlen(record);
-
-        return n <= XATTR_SIZE_MAX ||
-               cordon_fail(error, CORDON_ERROR_QUOTA_EXCEEDED,
-                           "%u devices take %zu bytes to record, at most %d are allowed: name them by wildcards",
-                           n_devices, n, XATTR_SIZE_MAX);
-}
-
-/* Takes the text, once it is on the group. */
-static bool write_record(Domain *domain, char **record, GError **error) {
-        if (!group_set_attribute(domain->group, "devices", *record, error))
-                return false;
-        g_free(domain->record);
-        domain->record = g_steal_pointer(record);
-        return true;
-}
-
-static bool write_devices(Domain *domain, const GPtrArray *devices, GError **error) {
-        g_autofree char *record = device_list_serialize(devices);
-
-        return check_record(record, devices->len, error) && write_record(domain, &record, error);
-}
-
-/* The keys whose access differs between two lists, with the new access. */
-static GArray *difference(const GPtrArray *before, const GPtrArray *after) {
-        g_autoptr(GArray) old = device_list_rules(before), new = device_list_rules(after);
-        GArray *changes = g_array_new(false, false, sizeof(DeviceRule));
-        unsigned i = 0, j = 0;
-
-        while (i < old->len || j < new->len) {
-                const DeviceRule *a = i < old->len ? &g_array_index(old, DeviceRule, i) : NULL;
-                const DeviceRule *b = j < new->len ? &g_array_index(new, DeviceRule, j) : NULL;
-                int order = !a ? 1 : !b ? -1 : device_compare(&a->device, &b->device);
-                DeviceRule change = { order > 0 ? b->device : a->device, order >= 0 ? b->access : 0 };
-
-                if (order != 0 || a->access != b->access)
-                        g_array_append_val(changes, change);
-                i += order <= 0;
-                j += order >= 0;
-        }
-        return changes;
-}
-
-/* One key changes in place; several change in one step by a new list. */
-static bool change_seal(Domain *domain, const GPtrArray *before, const GPtrArray *after, const GArray *rules,
-                        GError **error) {
-        g_autoptr(GArray) changes = difference(before, after);
-        uint64_t id = group_id(domain->group);
-
-        if (changes->len == 0)
-                return true;
-        if (changes->len == 1) {
-                const DeviceRule *change = &g_array_index(changes, DeviceRule, 0);
-
-                return seal_set_rule(domain->driver->seal, id, &change->device, change->access, error);
-        }
-        return seal_set_rules(domain->driver->seal, id, rules, error);
-}
-
-/* The lists behind the seal have what both give together while the seal, which decides, changes. */
-static bool enforce(Domain *domain, const GPtrArray *before, const GPtrArray *after, GError **error) {
-        g_autoptr(GArray) old = device_list_rules(before), new = device_list_rules(after);
-        DeviceLists *lists = domain->driver->lists;
-
-        if (!device_lists_widen(lists, domain->group, old, new, error))
-                return false;
-        if (change_seal(domain, before, after, new, error))
-                return device_lists_narrow(lists, domain->group, old, new, error);
-        device_lists_narrow(lists, domain->group, new, old, NULL);
-        return false;
-}
-
-static void devices_changed(Domain *domain) {
-        changed(domain, "DeviceAllow");
-        changed(domain, "EffectiveDevices");
-}
-
-/* The kernel is changed first: after a crash in between the next start keeps what both give. */
-static bool replace_devices(Domain *domain, GPtrArray *devices, GError **error) {
-        g_autofree char *record = device_list_serialize(devices);
-
-        if (!check_record(record, devices->len, error) || !enforce(domain, domain->devices, devices, error))
-                return false;
-        if (!write_record(domain, &record, error)) {
-                g_autoptr(GError) cause = NULL;
-
-                if (!enforce(domain, devices, domain->devices, &cause))
-                        g_warning("domain \"%s\": its devices cannot be put back: %s", domain->name, cause->message);
-                return false;
-        }
-        g_ptr_array_unref(domain->devices);
-        domain->devices = g_ptr_array_ref(devices); /* the caller's spec goes with its request */
-        devices_changed(domain);
-        return true;
-}
-
-/*
- * One device of a list comes or goes: of the others nothing is sorted or written anew, so that a long list costs what a
- * short one does. `access` is what the device is to have, `record` what is to be written down.
- */
-static bool change_device(Domain *domain, const struct seal_device *key, uint32_t access, char **record, GError **error) {
-        uint32_t before = device_list_access(domain->devices, key);
-        uint64_t id = group_id(domain->group);
-        g_autoptr(GError) cause = NULL;
-
-        if (!seal_set_rule(domain->driver->seal, id, key, access, error))
-                return false;
-        if (write_record(domain, record, error))
-                return true;
-        if (!seal_set_rule(domain->driver->seal, id, key, before, &cause))
-                g_warning("domain \"%s\": its devices cannot be put back: %s", domain->name, cause->message);
-        return false;
-}
-
-static char *record_line(DeviceGrant *grant) {
-        g_autoptr(GPtrArray) alone = device_list_new();
-
-        device_list_add(alone, device_grant_ref(grant));
-        return device_list_serialize(alone);
-}
-
-static bool append_device(Domain *domain, DeviceGrant *grant, GError **error) {
-        const struct seal_device *key = &grant->rules[0].device;
-        g_autofree char *line = record_line(grant), *record = g_strconcat(domain->record, line, NULL);
-
-        if (!check_record(record, domain->devices->len + 1, error) ||
-            !change_device(domain, key, device_list_access(domain->devices, key) | grant->access, &record, error))
-                return false;
-        device_list_add(domain->devices, device_grant_ref(grant));
-        devices_changed(domain);
-        return true;
-}
-
-static bool drop_device(Domain *domain, unsigned index, GError **error) {
-        DeviceGrant *grant = domain->devices->pdata[index];
-        g_autofree char *line = record_line(grant), *record = NULL;
-        const char *at = domain->record;
-
-        for (unsigned i = 0; i < index; i++)
-                at = strchr(at, '\n') + 1; /* a line for each */
-        record = g_strdup_printf("%.*s%s", (int) (at - domain->record), domain->record, at + strlen(line));
-        if (!change_device(domain, &grant->rules[0].device, 0, &record, error))
-                return false;
-        g_ptr_array_remove_index(domain->devices, index);
-        devices_changed(domain);
-        return true;
-}
-
-/* The lists behind the seal, where the host has them, take whole lists. */
-static bool changes_alone(Domain *domain, const GPtrArray *devices) {
-        return devices->len == 1 && !device_lists_exist(domain->driver->lists);
-}
-
-bool domain_set_devices(Domain *domain, GPtrArray *devices, GError **error) {
-        return driver_check_ceiling(domain->driver, devices, error) && replace_devices(domain, devices, error);
-}
-
-bool domain_allow_devices(Domain *domain, const GPtrArray *devices, GError **error) {
-        g_autoptr(GPtrArray) sum = NULL;
-
-        if (!driver_check_ceiling(domain->driver, devices, error))
-                return false;
-        if (changes_alone(domain, devices) && device_list_may_append(domain->devices, devices->pdata[0]))
-                return append_device(domain, devices->pdata[0], error);
-        sum = device_list_union(domain->devices, devices, error);
-        return sum && replace_devices(domain, sum, error);
-}
-
-bool domain_revoke_devices(Domain *domain, const GPtrArray *devices, GError **error) {
-        g_autoptr(GPtrArray) rest = NULL;
-        unsigned index;
-
-        if (changes_alone(domain, devices) && device_list_find_alone(domain->devices, devices->pdata[0], &index))
-                return drop_device(domain, index, error);
-        rest = device_list_revoke(domain->devices, devices, error);
-        return rest && replace_devices(domain, rest, error);
-}
-
 /* ---- creating ---- */
 
 static bool attach(Domain *domain, const GPtrArray *processes, GError **error);
@@ -370,26 +180,16 @@ static bool write_attributes(Domain *domain, GError **error) {
 
         /* The kind comes last: a group without it was never finished. */
         return group_set_attribute(domain->group, "owner", owner, error) &&
-               write_devices(domain, domain->devices, error) &&
+               domain_record_devices(domain, domain->devices, error) &&
                group_set_attribute(domain->group, "kind", KIND, error);
 }
 
 static bool set_up(Domain *domain, const DomainSpec *spec, GError **error) {
-        g_autoptr(GArray) none = g_array_new(false, false, sizeof(DeviceRule));
-        g_autoptr(GArray) rules = device_list_rules(spec->devices);
-        DeviceLists *lists = domain->driver->lists;
-
-        if (!group_write_limits(domain->group, spec->limits, error) ||
-            !device_lists_close(lists, domain->group, error) ||
-            !device_lists_widen(lists, domain->group, none, rules, error))
-                return false;
-        if (seal_set_rules(domain->driver->seal, group_id(domain->group), rules, error) &&
-            (!spec->delegate || group_delegate(domain->group, spec->delegate_user, error)) &&
-            follow(domain, error) && write_attributes(domain, error) &&
-            attach(domain, spec->processes, error))
-                return true;
-        device_lists_forget(lists, rules);
-        return false;
+        return group_write_limits(domain->group, spec->limits, error) &&
+               domain_permit_devices(domain, spec->devices, error) &&
+               (!spec->delegate || group_delegate(domain->group, spec->delegate_user, error)) &&
+               follow(domain, error) && write_attributes(domain, error) &&
+               attach(domain, spec->processes, error);
 }
 
 static bool check_new(Driver *driver, const DomainSpec *spec, GError **error) {
@@ -424,7 +224,7 @@ Domain *domain_create(Tree *tree, const DomainSpec *spec, uid_t owner, GError **
 
                 if (!group_remove(group, &cause))
                         g_warning("domain \"%s\" cannot be undone: %s", spec->name, cause->message);
-                seal_forget_domain(driver->seal, group_id(group));
+                domain_forget_devices(domain);
                 domain_free(domain);
                 return NULL;
         }
@@ -451,37 +251,6 @@ static bool read_attributes(Domain *domain, GError **error) {
         return true;
 }
 
-static bool same_rules(const GArray *a, const GArray *b) {
-        return a->len == b->len && (a->len == 0 || memcmp(a->data, b->data, a->len * sizeof(DeviceRule)) == 0);
-}
-
-/*
- * An earlier daemon may have ended between changing the kernel's list and recording it, or the seal was lost with all
- * its lists. What both give stays: the rest of the kernel's was never acknowledged, and what the kernel lacks no start
- * gives back, because the record lies on a group that a tenant may be able to write to.
- */
-static bool reconcile(Domain *domain, GError **error) {
-        Seal *seal = domain->driver->seal;
-        uint64_t id = group_id(domain->group);
-        g_autoptr(GArray) rules = seal_read_rules(seal, id, error), recorded = device_list_rules(domain->devices);
-        g_autoptr(GPtrArray) common = NULL;
-
-        if (!rules)
-                return false;
-        if (same_rules(rules, recorded))
-                return device_lists_adopt(domain->driver->lists, domain->group, rules, error);
-        g_warning("domain \"%s\": the devices in force are not those recorded; keeping what both give", domain->name);
-        common = device_list_within(domain->devices, rules);
-        g_array_unref(rules);
-        rules = device_list_rules(common);
-        if (!device_lists_adopt(domain->driver->lists, domain->group, rules, error) ||
-            !seal_set_rules(seal, id, rules, error) || !write_devices(domain, common, error))
-                return false;
-        g_ptr_array_unref(domain->devices);
-        domain->devices = g_steal_pointer(&common);
-        return true;
-}
-
 Domain *domain_load(Driver *driver, const char *name, GError **error) {
         g_autoptr(Group) group = group_open(driver->group, name, error);
         g_autofree char *kind = NULL;
@@ -496,7 +265,7 @@ Domain *domain_load(Driver *driver, const char *name, GError **error) {
         }
 
         domain = domain_alloc(driver, name, g_steal_pointer(&group));
-        if (!read_attributes(domain, error) || !reconcile(domain, error) || !follow(domain, error)) {
+        if (!read_attributes(domain, error) || !domain_reconcile_devices(domain, error) || !follow(domain, error)) {
                 domain_free(domain);
                 return NULL;
         }
@@ -511,7 +280,7 @@ bool domain_set_limits(Domain *domain, const GArray *settings, GError **error) {
         if (!group_write_limits(domain->group, settings, error))
                 return false;
         for (unsigned i = 0; i < settings->len; i++)
-                changed(domain, g_array_index(settings, LimitSetting, i).limit->name);
+                domain_changed(domain, g_array_index(settings, LimitSetting, i).limit->name);
         return true;
 }
 

@@ -14,6 +14,7 @@ struct Domain {
         gint64 id; /* the group's */
         uid_t owner;
         GPtrArray *devices; /* as granted */
+        bool is_listed;     /* in v1's lists, behind the seal */
         char *record;       /* the same, as it is written down on the group */
         DomainState state;  /* as last heard from the kernel */
         OomWatch *oom;      /* NULL where the host has no memory controller */
@@ -61,6 +62,8 @@ void domain_freeze(Domain *domain, bool freeze, TreeDone done, void *userdata);
 void domain_remove(Domain *domain, bool kill, TreeDone done, void *userdata);
 /* Reads the state from the kernel, and tells the listener if it changed. */
 DomainState domain_refresh_state(Domain *domain);
+/* Tells the listener, unless the domain is still being made and nobody knows of it. */
+void domain_changed(Domain *domain, const char *property);
 const char *domain_state_name(DomainState state);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DomainSpec, domain_spec_free)

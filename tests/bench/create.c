@@ -214,7 +214,7 @@ static void crun_create(const Setting *setting, const char *name) {
 }
 
 static void tools_create(const Setting *setting, const char *name) {
-        g_autofree char *group = g_strdup_printf("cpu,memory,pids:/cordon-bench-%s", name), *pid_text = NULL;
+        g_autofree char *group = g_strdup_printf("cpu,memory,pids:/cordon-bench-%s", name);
         const char *const create[] = { "cgcreate", "-g", group, NULL };
         const char *const delete[] = { "cgdelete", "-g", group, NULL };
         g_autoptr(GPtrArray) set = g_ptr_array_new_with_free_func(g_free);

@@ -41,6 +41,25 @@ def everything(client):
 
 # ---- ends of all kinds ----
 
+@pytest.mark.parametrize("revoked", range(4))
+def test_one_device_more_or_less_is_written_down(service, root, revoked):
+    """Of a list that is not written anew, every line is still that of its device."""
+    grants = [("/dev/null", "r"), ("@fuse", "rw"), ("c:1:5", "m"), ("/dev/full", "rwm")]
+    root.create_driver("lxc")
+    root.create_domain("lxc", "web", f"{{'DeviceAllow': <{grants[:2]}>}}")
+    for grant in grants[2:]:
+        root.call(WEB, DOMAIN, "AllowDevices", f"([{grant}],)")
+    root.call(WEB, DOMAIN, "RevokeDevices", f"([{grants.pop(revoked)}],)")
+    assert root.get(WEB, DOMAIN, "DeviceAllow") == grants
+    kill_daemon(root)
+    assert root.get(WEB, DOMAIN, "DeviceAllow") == grants
+    grants.append(("/dev/urandom", "rw"))
+    root.call(WEB, DOMAIN, "AllowDevices", f"([{grants[-1]}],)")
+    kill_daemon(root)
+    assert root.get(WEB, DOMAIN, "DeviceAllow") == grants
+    assert len(root.get(WEB, DOMAIN, "EffectiveDevices")) == 4
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_everything_is_as_before(service, root, user, probe, how):
     caller, confined = user(5), probe(5)
