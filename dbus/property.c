@@ -425,7 +425,8 @@ int property_append_new_domain(sd_bus_message *message, Edge *edge, const char *
                 if (property->flags & (CONST | CHANGES) || property->get == get_device_allow)
                         r = append_property(message, edge, path, property, domain);
         for (size_t i = 0; r >= 0 && i < n_limits; i++)
-                r = append_new_limit(message, edge, look_at(edge->tree, domain->group), &limits[i], is_set(limits_set, &limits[i]));
+                r = append_new_limit(message, edge, look_at(edge->tree, domain->group), &limits[i],
+                                     is_set(limits_set, &limits[i]));
         if (r >= 0)
                 r = sd_bus_message_close_container(message);
         return r < 0 ? r : sd_bus_message_close_container(message);

@@ -222,8 +222,11 @@ Domain *domain_create(Tree *tree, const DomainSpec *spec, uid_t owner, GError **
         if (!set_up(domain, spec, error)) {
                 g_autoptr(GError) cause = NULL;
 
-                if (!group_remove(group, &cause))
+                /* One that stays, for a process that could not go back, is no domain to the next start either. */
+                if (!group_remove(group, &cause)) {
                         g_warning("domain \"%s\" cannot be undone: %s", spec->name, cause->message);
+                        group_set_attribute(group, "kind", "", NULL);
+                }
                 domain_forget_devices(domain);
                 domain_free(domain);
                 return NULL;

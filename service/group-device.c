@@ -56,7 +56,8 @@ static void add_crossings(GArray *rules) {
 
         for (unsigned i = 0; i < n; i++)
                 for (unsigned j = 0; j < n; j++) {
-                        const DeviceRule *a = &g_array_index(rules, DeviceRule, i), *b = &g_array_index(rules, DeviceRule, j);
+                        const DeviceRule *a = &g_array_index(rules, DeviceRule, i);
+                        const DeviceRule *b = &g_array_index(rules, DeviceRule, j);
                         DeviceRule both = { { a->device.type, a->device.major, b->device.minor }, 0 };
 
                         if (a->device.type == b->device.type && a->device.major != SEAL_ANY &&

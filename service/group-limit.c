@@ -247,7 +247,8 @@ static bool write_pages(Group *group, const Limit *limit, const LimitFile *file,
  * A list of processors or memory nodes. "As the parent" is what the parent has, where the kernel takes no empty list: v1
  * never, cgroup2 not of a group with processes (ENOSPC on Linux 6.1; validate_change(), kernel/cgroup/cpuset.c).
  */
-static bool write_list(Group *group, const Limit *limit, const LimitFile *file, int dir, const char *text, GError **error) {
+static bool write_list(Group *group, const Limit *limit, const LimitFile *file, int dir, const char *text,
+                       GError **error) {
         bool is_v1 = file == &limit->v1;
         Group *parent = group_parent(group);
         g_autofree char *parents = NULL;

@@ -145,7 +145,8 @@ static bool open_root_in(Group *root, unsigned i, const char *path, bool create,
         int fd = open_path(hierarchy, path, create || !hierarchy->systemds);
 
         if (fd == -ENOENT)
-                return cordon_fail(error, CORDON_ERROR_NO_SUCH_TREE, "there is no group %s below %s", path, hierarchy->mount);
+                return cordon_fail(error, CORDON_ERROR_NO_SUCH_TREE, "there is no group %s below %s", path,
+                                   hierarchy->mount);
         if (fd < 0)
                 return kernel_file_fail(error, hierarchy->mount, path, NULL, fd);
         root->fds[i] = fd;

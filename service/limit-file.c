@@ -108,7 +108,8 @@ static bool cfs_parse(const char *quota, const char *period, uint64_t *ret_per_s
 static bool bytes_parse(const char *text, uint64_t *ret_number);
 
 /* v1 bounds memory, and memory with swap, and the second may never be the smaller (mem_cgroup_resize_max()). */
-static bool memory_format(GArray *writes, const LimitFile *file, uint64_t maximum, const char *contents, const char *other) {
+static bool memory_format(GArray *writes, const LimitFile *file, uint64_t maximum, const char *contents,
+                          const char *other) {
         uint64_t old, together;
         bool first;
 

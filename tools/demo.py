@@ -71,7 +71,8 @@ def main():
         if "TasksMax" in limits:
             row(f"{FORKS} forks", *(f"{probe.fork_bomb(FORKS)} succeeded" for probe in probes))
         if "MemoryMax" in limits:
-            row(f"{MEMORY} MiB of memory", *("killed" if probe.fill(MEMORY) == signal.SIGKILL else "allowed" for probe in probes))
+            row(f"{MEMORY} MiB of memory",
+                *("killed" if probe.fill(MEMORY) == signal.SIGKILL else "allowed" for probe in probes))
         if "CPUQuotaPerSecUSec" in limits:
             for probe in probes:
                 probe.spin(TIME)
