@@ -254,9 +254,32 @@ static bool read_attributes(Domain *domain, GError **error) {
         return true;
 }
 
+/*
+ * A group that lacked a part has lost limits with it. An empty one goes, as systemd would have cleared it whole on a
+ * unified host; one with processes stays, and they are in all its parts again.
+ */
+static bool mend(Group *group, bool *ret_gone, GError **error) {
+        g_autoptr(GArray) processes = group_processes(group, error);
+
+        if (!processes)
+                return false;
+        *ret_gone = processes->len == 0;
+        if (*ret_gone)
+                return group_remove(group, error);
+        for (unsigned i = 0; i < processes->len; i++) {
+                const GroupProcess *process = &g_array_index(processes, GroupProcess, i);
+
+                /* Where it is deeper in cgroup2, it stays there: v1 has no such group of the tenant's. */
+                if (g_str_equal(process->group, "/") && !group_attach(group, process->pid, error))
+                        return false;
+        }
+        return true;
+}
+
 Domain *domain_load(Driver *driver, const char *name, GError **error) {
         g_autoptr(Group) group = group_open(driver->group, name, error);
         g_autofree char *kind = NULL;
+        bool gone = false;
         Domain *domain;
 
         if (!group)
@@ -266,6 +289,8 @@ Domain *domain_load(Driver *driver, const char *name, GError **error) {
                 group_drop_unfinished(group);
                 return NULL;
         }
+        if (group_is_mended(group) && (!mend(group, &gone, error) || gone))
+                return NULL;
 
         domain = domain_alloc(driver, name, g_steal_pointer(&group));
         if (!read_attributes(domain, error) || !domain_reconcile_devices(domain, error) || !follow(domain, error)) {

@@ -22,6 +22,7 @@ struct Group {
         char *path;
         uint64_t id;
         unsigned level;
+        bool is_mended;
         int fds[];              /* of its directory in each hierarchy, cgroup2's first */
 };
 
@@ -252,7 +253,6 @@ static bool part_fail(GError **error, Group *group, unsigned i, int negative_err
                            g_strerror(-negative_errno));
 }
 
-/* Where a hierarchy lacks the group (it was mounted later, or somebody removed it there), it is made again. */
 static bool open_missing(Group *group, unsigned i, GError **error) {
         int r = open_part(group, i, true);
 
@@ -260,6 +260,7 @@ static bool open_missing(Group *group, unsigned i, GError **error) {
                 return part_fail(error, group, i, r);
         g_warning("%s had no group in the hierarchy %s, and has it again, without limits", group->path,
                   ((Hierarchy *) group->hierarchies->pdata[i])->name);
+        group->is_mended = true;
         return true;
 }
 
@@ -359,6 +360,10 @@ GPtrArray *group_children(Group *group, GError **error) {
 
 Group *group_parent(Group *group) {
         return group->parent;
+}
+
+bool group_is_mended(Group *group) {
+        return group->is_mended;
 }
 
 const char *group_path(Group *group) {

@@ -24,7 +24,10 @@ typedef struct Group Group;
 Group *group_open_root(const char *path, bool create, GError **error);
 /* Makes a group; one that exists fails with ALREADY_EXISTS. */
 Group *group_make(Group *parent, const char *name, GError **error);
+/* Where a hierarchy lacks the group (systemd cleared its unit, or somebody removed it there), it is made again. */
 Group *group_open(Group *parent, const char *name, GError **error);
+/* Whether group_open() had to, so that limits were lost. */
+bool group_is_mended(Group *group);
 /* Lets the object go; the group stays. */
 void group_free(Group *group);
 /* Removes the group and the empty groups beneath it. BUSY when one holds a process, and then nothing is removed. */

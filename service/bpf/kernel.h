@@ -15,6 +15,7 @@
 
 #define MAY_WRITE 2
 #define MAY_APPEND 8
+#define MAY_ACCESS 16
 
 #define ATTR_MODE 1
 #define ATTR_UID 2

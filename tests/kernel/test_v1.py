@@ -125,15 +125,24 @@ def test_somebody_removes_a_domain_in_part(world):
         assert not (tree / "d" / domain.name).exists()
 
 
-def test_a_group_that_went_missing_is_made_again(world):
-    domain = world.domain((PERMITTED, "rw"))
+def test_a_group_that_went_missing(world):
+    """With processes in it, it is made again and they are in it; empty, the domain goes with the limits it lost."""
+    domain, empty = world.domain((PERMITTED, "rw")), world.domain(MemoryMax=("t", MIB))
+    process = domain.process()
+    before = places(process.pid)
     world.end_daemon()
-    for controller in ("memory", "devices"):
-        (world.service.v1[controller] / "d" / domain.name).rmdir()
+    tree = world.service.v1["memory"]
+    (tree.parent / "cgroup.procs").write_text(str(process.pid))
+    for each in (domain, empty):
+        (tree / "d" / each.name).rmdir()
     world.start_daemon()
+    assert places(process.pid) == before
     assert read_list(world, f"d/{domain.name}") == {NULL: "rw"}
     assert domain.MemoryMax == cordon.INFINITY
     assert "had no group in the hierarchy memory" in world.service.log()
+    assert [name for _, name, *_ in world.bus.list_domains("d")] == [domain.name]
+    for tree in trees(world):
+        assert not (tree / "d" / empty.name).exists()
     domain.remove()
 
 

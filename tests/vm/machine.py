@@ -14,6 +14,8 @@ from gi.repository import GLib
 import cordon
 
 BUS = "unix:path=/run/dbus/system_bus_socket"
+# What the first call would do: on a legacy machine there is no cgroup2 before.
+subprocess.run(["systemctl", "start", "run-cordon-cgroup2.mount"], check=True)
 TREE = cordon.cgroup2_mount() / "system.slice/cordon-tree.service"
 # The same in the hierarchy of each controller on cgroup v1, where the machine was booted with them.
 V1 = {name: mount / "system.slice/cordon-tree.service" for name, mount in cordon.v1_mounts().items()}
