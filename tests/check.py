@@ -27,8 +27,8 @@ VM_FILES = ("README.md", "dbus", "tools", "build/tests/hostile/attack", "build/t
 
 # Without the end that Python makes of itself, in which PyGObject was seen to crash: the report is written by then.
 PYTEST = "import os, pytest, sys; status = pytest.main(sys.argv[1:]); sys.stdout.flush(); os._exit(status)"
-# The light ones run beside the native suites, which leave a processor idle.
-EARLY = "hybrid", "legacy"
+# These run beside the native suites, one after the other: those leave a processor idle.
+EARLY = "hybrid", "legacy", "trixie"
 
 
 class Tally:
