@@ -354,8 +354,9 @@ bool device_lists_adopt(DeviceLists *lists, Group *domain, const GArray *rules, 
                 return false;
         less = minus(listed, entries);
         more = minus(entries, listed);
-        return (!open || deny_all(domain, error)) && change_all(domain, "devices.deny", less, error) &&
-               driver_add(lists, entries, error) && change_all(domain, "devices.allow", more, error);
+        /* The seal decides meanwhile, and nothing that it permits may fail: so what is missing comes first. */
+        return (!open || deny_all(domain, error)) && driver_add(lists, entries, error) &&
+               change_all(domain, "devices.allow", more, error) && change_all(domain, "devices.deny", less, error);
 }
 
 void device_lists_forget(DeviceLists *lists, const GArray *rules) {

@@ -27,7 +27,7 @@ bool device_lists_close(DeviceLists *lists, Group *domain, GError **error);
 bool device_lists_widen(DeviceLists *lists, Group *domain, const GArray *before, const GArray *after, GError **error);
 /* From that to `after`. */
 bool device_lists_narrow(DeviceLists *lists, Group *domain, const GArray *before, const GArray *after, GError **error);
-/* A domain that an earlier daemon made: its list becomes `rules`, by narrowing first. */
+/* A domain that an earlier daemon made: its list becomes `rules`, which the seal has in force. */
 bool device_lists_adopt(DeviceLists *lists, Group *domain, const GArray *rules, GError **error);
 /* After the domains were adopted: what none of them has is taken from the driver's list. */
 bool device_lists_settle(DeviceLists *lists, GError **error);
