@@ -70,7 +70,7 @@ int device_compare(const struct seal_device *a, const struct seal_device *b) {
         return 0;
 }
 
-static bool device_covers(const struct seal_device *wide, const struct seal_device *narrow) {
+bool device_covers(const struct seal_device *wide, const struct seal_device *narrow) {
         return wide->type == narrow->type &&
                (wide->major == SEAL_ANY || wide->major == narrow->major) &&
                (wide->minor == SEAL_ANY || wide->minor == narrow->minor);

@@ -106,6 +106,8 @@ uint32_t device_list_access(const GPtrArray *list, const struct seal_device *key
 /* The merged rules of a list: GArray of DeviceRule, unique by device, sorted. */
 GArray *device_list_rules(const GPtrArray *list);
 int device_compare(const struct seal_device *a, const struct seal_device *b);
+/* Whether every device that is `narrow` is `wide`, too. */
+bool device_covers(const struct seal_device *wide, const struct seal_device *narrow);
 
 /* "/dev/kvm rw, @pseudo rw", sorted: for people and polkit rules. */
 char *device_list_describe(const GPtrArray *list);

@@ -33,8 +33,7 @@ bool domain_record_devices(Domain *domain, const GPtrArray *devices, GError **er
 }
 
 /* The keys whose access differs between two lists, with the new access. */
-static GArray *difference(const GPtrArray *before, const GPtrArray *after) {
-        g_autoptr(GArray) old = device_list_rules(before), new = device_list_rules(after);
+static GArray *difference(const GArray *old, const GArray *new) {
         GArray *changes = g_array_new(false, false, sizeof(DeviceRule));
         unsigned i = 0, j = 0;
 
@@ -53,8 +52,7 @@ static GArray *difference(const GPtrArray *before, const GPtrArray *after) {
 }
 
 /* One key changes in place; several change in one step by a new list. */
-static bool change_seal(Domain *domain, const GPtrArray *before, const GPtrArray *after, const GArray *rules,
-                        GError **error) {
+static bool change_seal(Domain *domain, const GArray *before, const GArray *after, GError **error) {
         g_autoptr(GArray) changes = difference(before, after);
         uint64_t id = group_id(domain->group);
 
@@ -65,7 +63,7 @@ static bool change_seal(Domain *domain, const GPtrArray *before, const GPtrArray
 
                 return seal_set_rule(domain->driver->seal, id, &change->device, change->access, error);
         }
-        return seal_set_rules(domain->driver->seal, id, rules, error);
+        return seal_set_rules(domain->driver->seal, id, after, error);
 }
 
 /* The lists behind the seal have what both give together while the seal, which decides, changes. */
@@ -75,7 +73,7 @@ static bool enforce(Domain *domain, const GPtrArray *before, const GPtrArray *af
 
         if (!device_lists_widen(lists, domain->group, old, new, error))
                 return false;
-        if (change_seal(domain, before, after, new, error))
+        if (change_seal(domain, old, new, error))
                 return device_lists_narrow(lists, domain->group, old, new, error);
         device_lists_narrow(lists, domain->group, new, old, NULL);
         return false;

@@ -37,11 +37,6 @@ static gboolean device_equal(const void *a, const void *b) {
         return device_compare(a, b) == 0;
 }
 
-static bool covers(const struct seal_device *wide, const struct seal_device *narrow) {
-        return wide->type == narrow->type && (wide->major == SEAL_ANY || wide->major == narrow->major) &&
-               (wide->minor == SEAL_ANY || wide->minor == narrow->minor);
-}
-
 static int compare_rules(const void *a, const void *b) {
         return device_compare(&((const DeviceRule *) a)->device, &((const DeviceRule *) b)->device);
 }
@@ -91,7 +86,7 @@ static GArray *to_entries(const GArray *rules) {
                         continue;
                 }
                 for (unsigned j = 0; j < wide->len; j++)
-                        if (covers(&g_array_index(wide, DeviceRule, j).device, &entry.device))
+                        if (device_covers(&g_array_index(wide, DeviceRule, j).device, &entry.device))
                                 entry.access |= g_array_index(wide, DeviceRule, j).access;
                 g_array_index(entries, DeviceRule, n++) = entry;
         }

@@ -87,6 +87,15 @@ def test_on_what_exists(group, signals, name, file, first, second):
         signals.wait_property(group.path, name, shown(value))
 
 
+@pytest.mark.parametrize("name, whole", [("AllowedCPUs", "0-1"), ("AllowedMemoryNodes", "0")])
+def test_an_empty_list_is_the_parents(driver, name, whole):
+    """While something runs a kernel may take no empty list: then it is the parent's that is written."""
+    domain = driver.domain(**{name: "0"})
+    domain.start("sleep", "1000")
+    domain.set(**{name: ""})
+    assert domain.get(name) in ("", whole)
+
+
 @pytest.mark.parametrize("name, file, value, text", [(*row[:2], *row[2]) for row in LIMITS], ids=NAMES)
 def test_at_creation(driver, name, file, value, text):
     if driver.file(file) is None:
