@@ -246,7 +246,8 @@ static int get_effective_devices(sd_bus *bus, const char *path, const char *inte
                                  sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         Domain *domain = userdata;
         g_autoptr(GError) error = NULL;
-        g_autoptr(GArray) rules = seal_read_rules(domain->driver->seal, group_id(domain->group), &error);
+        g_autoptr(GArray) given = device_list_rules(domain->devices);
+        g_autoptr(GArray) rules = seal_read_rules(domain->driver->seal, group_id(domain->group), given, &error);
         int r;
 
         if (!rules)

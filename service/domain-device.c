@@ -32,40 +32,6 @@ bool domain_record_devices(Domain *domain, const GPtrArray *devices, GError **er
         return check_record(record, devices->len, error) && write_record(domain, &record, error);
 }
 
-/* The keys whose access differs between two lists, with the new access. */
-static GArray *difference(const GArray *old, const GArray *new) {
-        GArray *changes = g_array_new(false, false, sizeof(DeviceRule));
-        unsigned i = 0, j = 0;
-
-        while (i < old->len || j < new->len) {
-                const DeviceRule *a = i < old->len ? &g_array_index(old, DeviceRule, i) : NULL;
-                const DeviceRule *b = j < new->len ? &g_array_index(new, DeviceRule, j) : NULL;
-                int order = !a ? 1 : !b ? -1 : device_compare(&a->device, &b->device);
-                DeviceRule change = { order > 0 ? b->device : a->device, order >= 0 ? b->access : 0 };
-
-                if (order != 0 || a->access != b->access)
-                        g_array_append_val(changes, change);
-                i += order <= 0;
-                j += order >= 0;
-        }
-        return changes;
-}
-
-/* One key changes in place; several change in one step by a new list. */
-static bool change_seal(Domain *domain, const GArray *before, const GArray *after, GError **error) {
-        g_autoptr(GArray) changes = difference(before, after);
-        uint64_t id = group_id(domain->group);
-
-        if (changes->len == 0)
-                return true;
-        if (changes->len == 1) {
-                const DeviceRule *change = &g_array_index(changes, DeviceRule, 0);
-
-                return seal_set_rule(domain->driver->seal, id, &change->device, change->access, error);
-        }
-        return seal_set_rules(domain->driver->seal, id, after, error);
-}
-
 /* The lists behind the seal have what both give together while the seal, which decides, changes. */
 static bool enforce(Domain *domain, const GPtrArray *before, const GPtrArray *after, GError **error) {
         g_autoptr(GArray) old = device_list_rules(before), new = device_list_rules(after);
@@ -73,7 +39,7 @@ static bool enforce(Domain *domain, const GPtrArray *before, const GPtrArray *af
 
         if (!device_lists_widen(lists, domain->group, old, new, error))
                 return false;
-        if (change_seal(domain, old, new, error))
+        if (seal_change_rules(domain->driver->seal, group_id(domain->group), old, new, error))
                 return device_lists_narrow(lists, domain->group, old, new, error);
         device_lists_narrow(lists, domain->group, new, old, NULL);
         return false;
@@ -193,13 +159,13 @@ bool domain_permit_devices(Domain *domain, const GPtrArray *devices, GError **er
             !device_lists_widen(lists, domain->group, none, rules, error))
                 return false;
         domain->is_listed = true;
-        return seal_set_rules(domain->driver->seal, group_id(domain->group), rules, error);
+        return seal_add_domain(domain->driver->seal, group_id(domain->group), rules, error);
 }
 
 void domain_forget_devices(Domain *domain) {
         g_autoptr(GArray) rules = device_list_rules(domain->devices);
 
-        seal_forget_domain(domain->driver->seal, group_id(domain->group));
+        seal_forget_domain(domain->driver->seal, group_id(domain->group), rules);
         if (domain->is_listed)
                 device_lists_forget(domain->driver->lists, rules);
 }
@@ -218,22 +184,27 @@ static bool same_rules(const GArray *a, const GArray *b) {
  * its lists. What both give stays: the rest of the kernel's was never acknowledged, and what the kernel lacks no start
  * gives back, because the record lies on a group that a tenant may be able to write to.
  */
-bool domain_reconcile_devices(Domain *domain, GError **error) {
+bool domain_reconcile_devices(Domain *domain, GHashTable *all, GError **error) {
         Seal *seal = domain->driver->seal;
         uint64_t id = group_id(domain->group);
-        g_autoptr(GArray) rules = seal_read_rules(seal, id, error), recorded = device_list_rules(domain->devices);
+        const GArray *rules = g_hash_table_lookup(all, &id);
+        g_autoptr(GArray) none = g_array_new(false, false, sizeof(DeviceRule)), kept = NULL;
         g_autoptr(GPtrArray) common = NULL;
 
-        if (!rules)
-                return false;
-        if (same_rules(rules, recorded))
+        if (!rules) { /* it has none, or the seal is a new one */
+                rules = none;
+                if (!seal_add_domain(seal, id, none, error))
+                        return false;
+        }
+        kept = device_list_rules(domain->devices);
+        if (same_rules(rules, kept))
                 return adopt_lists(domain, rules, error);
         g_warning("domain \"%s\": the devices in force are not those recorded; keeping what both give", domain->name);
         common = device_list_within(domain->devices, rules);
-        g_array_unref(rules);
-        rules = device_list_rules(common);
-        if (!adopt_lists(domain, rules, error) ||
-            !seal_set_rules(seal, id, rules, error) || !domain_record_devices(domain, common, error))
+        g_array_unref(kept);
+        kept = device_list_rules(common);
+        if (!adopt_lists(domain, kept, error) || !seal_change_rules(seal, id, rules, kept, error) ||
+            !domain_record_devices(domain, common, error))
                 return false;
         g_ptr_array_unref(domain->devices);
         domain->devices = g_steal_pointer(&common);

@@ -12,7 +12,10 @@
 bool domain_permit_devices(Domain *domain, const GPtrArray *devices, GError **error);
 /* Writes down what is in force. A list that an attribute cannot hold is QUOTA_EXCEEDED. */
 bool domain_record_devices(Domain *domain, const GPtrArray *devices, GError **error);
-/* Of a group that an earlier daemon left: what is in force and what is recorded become the same, by narrowing. */
-bool domain_reconcile_devices(Domain *domain, GError **error);
+/*
+ * Of a group that an earlier daemon left: what is in force, from seal_read_all(), and what is recorded become the same,
+ * by narrowing.
+ */
+bool domain_reconcile_devices(Domain *domain, GHashTable *all, GError **error);
 /* The group is gone, or will be. */
 void domain_forget_devices(Domain *domain);

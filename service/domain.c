@@ -276,7 +276,7 @@ static bool mend(Group *group, bool *ret_gone, GError **error) {
         return true;
 }
 
-Domain *domain_load(Driver *driver, const char *name, GError **error) {
+Domain *domain_load(Driver *driver, const char *name, GHashTable *rules, GError **error) {
         g_autoptr(Group) group = group_open(driver->group, name, error);
         g_autofree char *kind = NULL;
         bool gone = false;
@@ -293,7 +293,8 @@ Domain *domain_load(Driver *driver, const char *name, GError **error) {
                 return NULL;
 
         domain = domain_alloc(driver, name, g_steal_pointer(&group));
-        if (!read_attributes(domain, error) || !domain_reconcile_devices(domain, error) || !follow(domain, error)) {
+        if (!read_attributes(domain, error) || !domain_reconcile_devices(domain, rules, error) ||
+            !follow(domain, error)) {
                 domain_free(domain);
                 return NULL;
         }

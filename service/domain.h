@@ -41,8 +41,8 @@ void domain_spec_free(DomainSpec *spec);
  * Makes the group, sets its limits, gives it its devices, publishes it, moves the processes in: all of it, or nothing.
  */
 Domain *domain_create(Tree *tree, const DomainSpec *spec, uid_t owner, GError **error);
-/* Takes over a domain group found below a driver; NULL without an error when it is none. */
-Domain *domain_load(Driver *driver, const char *name, GError **error);
+/* Takes over a domain group found below a driver, with the rules of seal_read_all(); NULL without an error: it is none. */
+Domain *domain_load(Driver *driver, const char *name, GHashTable *rules, GError **error);
 void domain_free(Domain *domain);
 /* Takes it out of the model after the group is gone. */
 void domain_forget(Domain *domain);

@@ -270,7 +270,7 @@ static bool find_seal(Driver *driver, GError **error) {
  * A domain that went while no daemon looked, or in the midst of its creation, has left its rules behind. One that is
  * left alone is still there.
  */
-static void forget_gone(Driver *driver, const GPtrArray *names) {
+static void forget_gone(Driver *driver, const GPtrArray *names, GHashTable *rules) {
         g_autoptr(GHashTable) ids = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 
         for (unsigned i = 0; i < names->len; i++) {
@@ -280,22 +280,23 @@ static void forget_gone(Driver *driver, const GPtrArray *names) {
 
                 g_hash_table_add(ids, g_memdup2(&id, sizeof(id)));
         }
-        seal_forget_others(driver->seal, ids);
+        seal_forget_others(driver->seal, rules, ids);
 }
 
 static bool load_domains(Driver *driver, GError **error) {
         g_autoptr(GPtrArray) names = group_children(driver->group, error);
+        g_autoptr(GHashTable) rules = names ? seal_read_all(driver->seal, error) : NULL;
 
-        if (!names)
+        if (!rules)
                 return false;
         for (unsigned i = 0; i < names->len; i++) {
                 g_autoptr(GError) cause = NULL;
 
-                if (!domain_load(driver, names->pdata[i], &cause) && cause)
+                if (!domain_load(driver, names->pdata[i], rules, &cause) && cause)
                         g_warning("domain \"%s\" of driver \"%s\" is left alone: %s", (char *) names->pdata[i],
                                   driver->name, cause->message);
         }
-        forget_gone(driver, names);
+        forget_gone(driver, names, rules);
         return device_lists_settle(driver->lists, error);
 }
 

@@ -9,28 +9,32 @@
 
 #include "error.h"
 #include "fd.h"
+#include "rule-map.h"
 #include "seal.skel.h"
 
 #define PROGRAM_NAME "cordon_seal"
 #define PROGRAMS_MAX 64 /* per group: BPF_CGROUP_MAX_PROGS, kernel/bpf/cgroup.c */
 
-typedef enum SealMap { MAP_DOMAINS, MAP_REFUSALS, MAP_DENIALS, MAP_EVENTS, N_MAPS } SealMap;
+typedef enum SealMap { MAP_RULES, MAP_TURN, MAP_REFUSALS, MAP_DENIALS, MAP_EVENTS, N_MAPS } SealMap;
 
 static const struct {
         const char *name;
         uint32_t type, key_size, value_size;
 } layout[N_MAPS] = {
-        [MAP_DOMAINS] = { "domains", BPF_MAP_TYPE_HASH_OF_MAPS, sizeof(__u64), sizeof(__u32) },
+        [MAP_RULES] = { "rules", BPF_MAP_TYPE_HASH, sizeof(struct seal_rule_key), sizeof(struct seal_access) },
+        [MAP_TURN] = { "turn", BPF_MAP_TYPE_ARRAY, sizeof(__u32), sizeof(__u64) },
         [MAP_REFUSALS] = { "refusals", BPF_MAP_TYPE_HASH, sizeof(__u64), sizeof(struct seal_refusals) },
         [MAP_DENIALS] = { "denials", BPF_MAP_TYPE_LRU_HASH, sizeof(struct seal_denial_key), sizeof(struct seal_denial) },
         [MAP_EVENTS] = { "events", BPF_MAP_TYPE_RINGBUF, 0, 0 },
 };
 
 struct Seal {
+        Group *driver;
         uint32_t program_id;
         uint8_t tag[BPF_TAG_SIZE];
         int program;
         int maps[N_MAPS];
+        RuleMap rules; /* the first two of the maps */
 };
 
 static bool seal_fail(GError **error, Group *driver, const char *what, int negative_errno) {
@@ -38,9 +42,10 @@ static bool seal_fail(GError **error, Group *driver, const char *what, int negat
                            g_strerror(-negative_errno));
 }
 
-static Seal *seal_alloc(void) {
+static Seal *seal_alloc(Group *driver) {
         Seal *seal = g_new0(Seal, 1);
 
+        seal->driver = driver;
         seal->program = -1;
         for (int i = 0; i < N_MAPS; i++)
                 seal->maps[i] = -1;
@@ -50,6 +55,7 @@ static Seal *seal_alloc(void) {
 void seal_free(Seal *seal) {
         if (!seal)
                 return;
+        rule_map_close(&seal->rules);
         fd_close(&seal->program);
         for (int i = 0; i < N_MAPS; i++)
                 fd_close(&seal->maps[i]);
@@ -58,53 +64,62 @@ void seal_free(Seal *seal) {
 
 /* ---- loading ---- */
 
-static bool reuse_maps(struct seal_bpf *skeleton, const Seal *old) {
-        struct bpf_map *maps[N_MAPS] = {
-                [MAP_DOMAINS] = skeleton->maps.domains,
-                [MAP_REFUSALS] = skeleton->maps.refusals,
-                [MAP_DENIALS] = skeleton->maps.denials,
-                [MAP_EVENTS] = skeleton->maps.events,
-        };
+/* Of the skeleton's maps, which is which. */
+static void list_maps(const struct seal_bpf *skeleton, struct bpf_map *ret_maps[static N_MAPS]) {
+        ret_maps[MAP_RULES] = skeleton->maps.rules;
+        ret_maps[MAP_TURN] = skeleton->maps.turn;
+        ret_maps[MAP_REFUSALS] = skeleton->maps.refusals;
+        ret_maps[MAP_DENIALS] = skeleton->maps.denials;
+        ret_maps[MAP_EVENTS] = skeleton->maps.events;
+}
 
-        for (int i = 0; i < N_MAPS; i++)
-                if (bpf_map__reuse_fd(maps[i], old->maps[i]) < 0)
-                        return false;
-        return true;
+/* All, but that a map of rules with more room is a new one. */
+static int reuse_maps(struct bpf_map *maps[static N_MAPS], const Seal *old, uint32_t room) {
+        int r = 0;
+
+        for (int i = 0; r == 0 && i < N_MAPS; i++)
+                if (i != MAP_RULES || room == old->rules.room)
+                        r = bpf_map__reuse_fd(maps[i], old->maps[i]);
+        return r;
 }
 
 static int duplicate(int fd) {
         return fcntl(fd, F_DUPFD_CLOEXEC, 3);
 }
 
-static bool describe(Seal *seal) {
+/* What has to be known of the program and the maps. */
+static int describe(Seal *seal) {
         struct bpf_prog_info info = {};
         uint32_t size = sizeof(info);
 
         if (bpf_obj_get_info_by_fd(seal->program, &info, &size) < 0)
-                return false;
+                return -errno;
         seal->program_id = info.id;
         memcpy(seal->tag, info.tag, sizeof(seal->tag));
-        return true;
+        return rule_map_open(&seal->rules, seal->maps[MAP_RULES], seal->maps[MAP_TURN]);
 }
 
 /* Loads the program for a driver, with the maps of `old` when there is one. It is not attached yet. */
-static Seal *load(Group *driver, const Seal *old, GError **error) {
-        g_autoptr(Seal) seal = seal_alloc();
+static Seal *load(Group *driver, const Seal *old, uint32_t room, GError **error) {
+        g_autoptr(Seal) seal = seal_alloc(driver);
         struct seal_bpf *skeleton = seal_bpf__open();
+        struct bpf_map *maps[N_MAPS];
         int r = -errno;
 
         if (skeleton) {
+                list_maps(skeleton, maps);
                 skeleton->rodata->domain_level = group_level(driver) + 1;
-                r = old && !reuse_maps(skeleton, old) ? -errno : seal_bpf__load(skeleton);
+                r = bpf_map__set_max_entries(maps[MAP_RULES], room);
+                if (r == 0 && old)
+                        r = reuse_maps(maps, old, room);
+                if (r == 0)
+                        r = seal_bpf__load(skeleton);
         }
         if (r == 0) {
                 seal->program = duplicate(bpf_program__fd(skeleton->progs.cordon_seal));
-                seal->maps[MAP_DOMAINS] = duplicate(bpf_map__fd(skeleton->maps.domains));
-                seal->maps[MAP_REFUSALS] = duplicate(bpf_map__fd(skeleton->maps.refusals));
-                seal->maps[MAP_DENIALS] = duplicate(bpf_map__fd(skeleton->maps.denials));
-                seal->maps[MAP_EVENTS] = duplicate(bpf_map__fd(skeleton->maps.events));
-                if (!describe(seal))
-                        r = -errno;
+                for (int i = 0; i < N_MAPS; i++)
+                        seal->maps[i] = duplicate(bpf_map__fd(maps[i]));
+                r = describe(seal);
         }
         seal_bpf__destroy(skeleton);
         if (r < 0) {
@@ -131,7 +146,7 @@ static bool attach(Group *driver, Seal *seal, const Seal *old, GError **error) {
 }
 
 Seal *seal_new(Group *driver, GError **error) {
-        g_autoptr(Seal) seal = load(driver, NULL, error);
+        g_autoptr(Seal) seal = load(driver, NULL, SEAL_RULES_FIRST, error);
 
         if (!seal || !attach(driver, seal, NULL, error))
                 return NULL;
@@ -173,8 +188,6 @@ static bool adopt_program(Seal *seal, uint32_t id) {
                 if (!adopt_map(seal, maps[i]))
                         return false;
         seal->program = fd_steal(&fd);
-        seal->program_id = info.id;
-        memcpy(seal->tag, info.tag, sizeof(seal->tag));
         return true;
 }
 
@@ -193,7 +206,7 @@ static Seal *upgrade(Group *driver, Seal *old, GError **error) {
 
         if (has_tag && memcmp(tag, old->tag, sizeof(tag)) == 0)
                 return old;
-        seal = load(driver, old, error);
+        seal = load(driver, old, old->rules.room, error);
         if (seal) {
                 memcpy(tag, seal->tag, sizeof(tag));
                 has_tag = true;
@@ -216,12 +229,17 @@ Seal *seal_find(Group *driver, GError **error) {
                 return NULL;
         }
         for (uint32_t i = 0; i < n; i++) {
-                g_autoptr(Seal) seal = seal_alloc();
+                g_autoptr(Seal) seal = seal_alloc(driver);
 
                 if (!adopt_program(seal, ids[i]))
                         continue;
                 if (!is_whole(seal)) {
                         seal_fail(error, driver, "its program decides by maps of another layout", -EUCLEAN);
+                        return NULL;
+                }
+                r = describe(seal);
+                if (r < 0) {
+                        seal_fail(error, driver, "its program cannot be read", r);
                         return NULL;
                 }
                 return upgrade(driver, g_steal_pointer(&seal), error);
@@ -247,133 +265,93 @@ static bool rules_fail(GError **error, const char *what, int negative_errno) {
                            g_strerror(-negative_errno));
 }
 
-/* The inner map of a domain, or a negative errno. */
-static int open_rules(Seal *seal, uint64_t domain) {
-        uint32_t id;
-
-        if (bpf_map_lookup_elem(seal->maps[MAP_DOMAINS], &domain, &id) < 0)
-                return -errno;
-        return bpf_map_get_fd_by_id(id);
-}
-
-/* Room to grow by single updates, a power of two because the kernel rounds the buckets up anyway. */
-static uint32_t rules_size(uint32_t n) {
-        uint32_t size = 64;
-
-        while (size < 2 * n)
-                size *= 2;
-        return size;
-}
-
-static int make_rules(const GArray *rules) {
-        LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_NO_PREALLOC);
-        autoclose int fd = bpf_map_create(BPF_MAP_TYPE_HASH, "cordon_rules", sizeof(struct seal_device),
-                                          sizeof(uint32_t), rules_size(rules->len), &options);
-        g_autofree struct seal_device *devices = g_new(struct seal_device, rules->len);
-        g_autofree uint32_t *access = g_new(uint32_t, rules->len);
-        uint32_t n = rules->len;
+/* Exchanges the map of rules for one of twice the room, and the program with it. */
+static bool grow(Seal *seal, GError **error) {
+        g_autoptr(Seal) larger = NULL;
+        Seal old = *seal;
         int r;
 
-        if (fd < 0)
-                return fd;
-        for (uint32_t i = 0; i < n; i++) {
-                devices[i] = g_array_index(rules, DeviceRule, i).device;
-                access[i] = g_array_index(rules, DeviceRule, i).access;
-        }
-        r = n > 0 ? bpf_map_update_batch(fd, devices, access, &n, NULL) : 0;
-        return r < 0 ? r : fd_steal(&fd);
-}
-
-bool seal_set_rules(Seal *seal, uint64_t domain, const GArray *rules, GError **error) {
-        autoclose int inner = make_rules(rules);
-        struct seal_refusals none = {};
-        int r;
-
-        if (inner < 0)
-                return rules_fail(error, "cannot make the list", inner);
-        r = bpf_map_update_elem(seal->maps[MAP_REFUSALS], &domain, &none, BPF_NOEXIST);
-        if (r < 0 && r != -EEXIST)
-                return rules_fail(error, "cannot count refusals", r);
-        r = bpf_map_update_elem(seal->maps[MAP_DOMAINS], &domain, &inner, BPF_ANY);
-        return r >= 0 || rules_fail(error, "cannot put the list in force", r);
-}
-
-/*
- * Reads a whole map by as few calls as there can be: ten thousand domains are read at a start. The kernel wants room
- * for all that is in one bucket, so the room grows until it has it.
- */
-static int read_map(int map, GArray *rules) {
-        uint32_t position, room = 64, n = room;
-        g_autofree struct seal_device *devices = g_new(struct seal_device, room);
-        g_autofree uint32_t *access = g_new(uint32_t, room);
-        void *after = NULL;
-        int r;
-
-        do {
-                r = bpf_map_lookup_batch(map, after, &position, devices, access, &n, NULL);
-                if (r == -ENOSPC) {
-                        room *= 2;
-                        devices = g_renew(struct seal_device, devices, room);
-                        access = g_renew(uint32_t, access, room);
-                        n = room;
-                        continue;
-                }
-                if (r < 0 && r != -ENOENT) /* ENOENT: that was all */
-                        return r;
-                for (uint32_t i = 0; i < n; i++)
-                        g_array_append_vals(rules, &(DeviceRule) { devices[i], access[i] }, 1);
-                after = &position;
-                n = room;
-        } while (r != -ENOENT);
-        return 0;
-}
-
-GArray *seal_read_rules(Seal *seal, uint64_t domain, GError **error) {
-        g_autoptr(GArray) rules = g_array_new(false, true, sizeof(DeviceRule));
-        autoclose int inner = open_rules(seal, domain);
-        int r = inner == -ENOENT ? 0 : inner < 0 ? inner : read_map(inner, rules);
-
-        if (r < 0) {
-                rules_fail(error, "cannot read the list", r);
-                return NULL;
-        }
-        g_array_sort(rules, (GCompareFunc) device_compare);
-        return g_steal_pointer(&rules);
-}
-
-/* The list is full: the same with one more rule, in a larger map. */
-static bool grow(Seal *seal, uint64_t domain, const DeviceRule *rule, GError **error) {
-        g_autoptr(GArray) rules = seal_read_rules(seal, domain, error);
-
-        if (!rules)
+        if (seal->rules.room >= SEAL_RULES_MAX)
+                return cordon_fail(error, CORDON_ERROR_QUOTA_EXCEEDED,
+                                   "the domains of %s have %d device rules together, more are not allowed",
+                                   group_path(seal->driver), SEAL_RULES_MAX);
+        larger = load(seal->driver, seal, 2 * seal->rules.room, error);
+        if (!larger)
                 return false;
-        g_array_append_val(rules, *rule);
-        return seal_set_rules(seal, domain, rules, error);
+        r = rule_map_copy(&seal->rules, &larger->rules);
+        if (r < 0)
+                return rules_fail(error, "cannot make room for more", r);
+        if (!attach(seal->driver, larger, seal, error))
+                return false;
+        *seal = *larger;
+        *larger = old;
+        return true;
+}
+
+bool seal_change_rules(Seal *seal, uint64_t domain, const GArray *before, const GArray *after, GError **error) {
+        int r;
+
+        while ((r = rule_map_change(&seal->rules, domain, before, after)) == -E2BIG)
+                if (!grow(seal, error))
+                        return false;
+        return r >= 0 || rules_fail(error, "cannot change the list", r);
 }
 
 bool seal_set_rule(Seal *seal, uint64_t domain, const struct seal_device *device, uint32_t access, GError **error) {
-        autoclose int inner = open_rules(seal, domain);
-        int r = inner;
+        int r;
 
-        if (r >= 0 && access != 0)
-                r = bpf_map_update_elem(inner, device, &access, BPF_ANY);
-        else if (r >= 0)
-                r = bpf_map_delete_elem(inner, device);
-        if ((r == -E2BIG || r == -ENOENT) && access != 0) /* full, or a domain that a new seal does not know */
-                return grow(seal, domain, &(DeviceRule) { *device, access }, error);
-        if (r == -ENOENT && access == 0)
-                return true;
+        while ((r = rule_map_set(&seal->rules, domain, device, access)) == -E2BIG)
+                if (!grow(seal, error))
+                        return false;
         return r >= 0 || rules_fail(error, "cannot change one", r);
 }
 
-void seal_forget_domain(Seal *seal, uint64_t domain) {
-        bpf_map_delete_elem(seal->maps[MAP_DOMAINS], &domain);
+bool seal_add_domain(Seal *seal, uint64_t domain, const GArray *rules, GError **error) {
+        g_autoptr(GArray) none = g_array_new(false, false, sizeof(DeviceRule));
+        struct seal_refusals refusals = {};
+        int r = bpf_map_update_elem(seal->maps[MAP_REFUSALS], &domain, &refusals, BPF_NOEXIST);
+
+        if (r < 0 && r != -EEXIST)
+                return rules_fail(error, "cannot count refusals", r);
+        return seal_change_rules(seal, domain, none, rules, error);
+}
+
+GArray *seal_read_rules(Seal *seal, uint64_t domain, const GArray *rules, GError **error) {
+        g_autoptr(GArray) found = g_array_sized_new(false, false, sizeof(DeviceRule), rules->len);
+
+        for (unsigned i = 0; i < rules->len; i++) {
+                DeviceRule rule = g_array_index(rules, DeviceRule, i);
+                int r = rule_map_get(&seal->rules, domain, &rule.device, &rule.access);
+
+                if (r < 0) {
+                        rules_fail(error, "cannot read the list", r);
+                        return NULL;
+                }
+                if (rule.access != 0)
+                        g_array_append_val(found, rule);
+        }
+        return g_steal_pointer(&found);
+}
+
+GHashTable *seal_read_all(Seal *seal, GError **error) {
+        GHashTable *all;
+        int r = rule_map_load(&seal->rules, &all);
+
+        if (r >= 0)
+                return all;
+        rules_fail(error, "cannot read the lists", r);
+        return NULL;
+}
+
+void seal_forget_domain(Seal *seal, uint64_t domain, const GArray *rules) {
+        rule_map_forget(&seal->rules, domain, rules);
         bpf_map_delete_elem(seal->maps[MAP_REFUSALS], &domain);
 }
 
 /* A domain's count of refusals comes before its rules and goes after them. */
-void seal_forget_others(Seal *seal, GHashTable *domains) {
+void seal_forget_others(Seal *seal, GHashTable *all, GHashTable *domains) {
         g_autoptr(GArray) gone = g_array_new(false, false, sizeof(uint64_t));
+        g_autoptr(GArray) none = g_array_new(false, false, sizeof(DeviceRule));
         uint64_t key, next, *after = NULL;
 
         while (bpf_map_get_next_key(seal->maps[MAP_REFUSALS], after, &next) == 0) {
@@ -382,8 +360,12 @@ void seal_forget_others(Seal *seal, GHashTable *domains) {
                 key = next;
                 after = &key;
         }
-        for (unsigned i = 0; i < gone->len; i++)
-                seal_forget_domain(seal, g_array_index(gone, uint64_t, i));
+        for (unsigned i = 0; i < gone->len; i++) {
+                uint64_t domain = g_array_index(gone, uint64_t, i);
+                const GArray *rules = g_hash_table_lookup(all, &domain);
+
+                seal_forget_domain(seal, domain, rules ? rules : none);
+        }
 }
 
 uint64_t seal_read_refusals(Seal *seal, uint64_t domain) {

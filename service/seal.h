@@ -15,7 +15,10 @@
  */
 typedef struct Seal Seal;
 
-/* Loads the program and attaches it. The group must hold no domain yet. Fails with SEAL_FAILED. */
+/*
+ * Loads the program and attaches it to the driver's group, which outlives the seal. The group must hold no domain yet.
+ * Fails with SEAL_FAILED.
+ */
 Seal *seal_new(Group *driver, GError **error);
 /*
  * Finds the seal of a driver made by an earlier daemon. A program of another version is replaced in one step and goes
@@ -27,15 +30,25 @@ void seal_free(Seal *seal);
 /* Asks the kernel whether the program is attached to the driver group now. */
 bool seal_is_attached(Seal *seal, Group *driver);
 
-/* Gives a domain exactly `rules` (GArray of DeviceRule), in one step; a domain without rules gets no device at all. */
-bool seal_set_rules(Seal *seal, uint64_t domain, const GArray *rules, GError **error);
+/* Of a new domain, or of one that the seal does not know: counts its refusals, and gives it the rules. */
+bool seal_add_domain(Seal *seal, uint64_t domain, const GArray *rules, GError **error);
+/*
+ * Changes what a domain is given from `before` to `after` (each a GArray of DeviceRule, unique by device, sorted), all
+ * of it at one moment. Fails with QUOTA_EXCEEDED past SEAL_RULES_MAX.
+ */
+bool seal_change_rules(Seal *seal, uint64_t domain, const GArray *before, const GArray *after, GError **error);
 /* One rule of a domain; access 0 takes it out. */
 bool seal_set_rule(Seal *seal, uint64_t domain, const struct seal_device *device, uint32_t access, GError **error);
-/* GArray of DeviceRule as the kernel has them, sorted; of a domain unknown to the seal, empty. */
-GArray *seal_read_rules(Seal *seal, uint64_t domain, GError **error);
-void seal_forget_domain(Seal *seal, uint64_t domain);
-/* Forgets every domain whose id (pointer to uint64_t) is not in the set. */
-void seal_forget_others(Seal *seal, GHashTable *domains);
+/* What the kernel has now of these rules (GArray of DeviceRule), in a new array: each with the access in force, if any. */
+GArray *seal_read_rules(Seal *seal, uint64_t domain, const GArray *rules, GError **error);
+/*
+ * For a start: the rules of every domain as the kernel has them, a GHashTable of GArray of DeviceRule, sorted, by the
+ * domain's id (pointer to uint64_t). A change that an earlier daemon did not bring to its end is undone.
+ */
+GHashTable *seal_read_all(Seal *seal, GError **error);
+void seal_forget_domain(Seal *seal, uint64_t domain, const GArray *rules);
+/* Forgets every domain whose id (pointer to uint64_t) is not in the set; `all` is from seal_read_all(). */
+void seal_forget_others(Seal *seal, GHashTable *all, GHashTable *domains);
 
 /* How often the domain was refused a device. */
 uint64_t seal_read_refusals(Seal *seal, uint64_t domain);

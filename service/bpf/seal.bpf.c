@@ -2,9 +2,9 @@
 /*
  * The seal: one program on the driver group decides every open and mknod of a device node below it.
  *
- * The domain is the ancestor one level below the driver, whatever groups a tenant makes beneath it, and its rules are
- * one inner map, so that the cost does not depend on their number and a whole list is replaced by one update of the
- * outer map. What is in no domain (the driver group itself) has no rules and gets nothing.
+ * The domain is the ancestor one level below the driver, whatever groups a tenant makes beneath it. The rules of all
+ * domains are in one map, so that an exact rule is one look-up, however many rules and domains there are. What is in no
+ * domain (the driver group itself) has no rules and gets nothing.
  */
 #include <linux/bpf.h>
 #include <linux/types.h>
@@ -17,19 +17,21 @@
 const volatile __u32 domain_level;
 
 struct {
-        __uint(type, BPF_MAP_TYPE_HASH_OF_MAPS);
-        __uint(max_entries, SEAL_DOMAINS_MAX);
+        __uint(type, BPF_MAP_TYPE_HASH);
+        __uint(max_entries, SEAL_RULES_FIRST); /* the daemon knows how many it needs */
         __uint(map_flags, BPF_F_NO_PREALLOC);
-        __uint(key_size, sizeof(__u64)); /* id of the domain's group */
-        __uint(value_size, sizeof(__u32));
-        __array(values, struct {
-                __uint(type, BPF_MAP_TYPE_HASH);
-                __uint(max_entries, 64);
-                __uint(map_flags, BPF_F_NO_PREALLOC);
-                __uint(key_size, sizeof(struct seal_device));
-                __uint(value_size, sizeof(__u32)); /* BPF_DEVCG_ACC_* bits */
-        });
-} domains SEC(".maps");
+        __uint(key_size, sizeof(struct seal_rule_key));
+        __uint(value_size, sizeof(struct seal_access));
+} rules SEC(".maps");
+
+/* Moves on with each change of the rules. */
+struct {
+        __uint(type, BPF_MAP_TYPE_ARRAY);
+        __uint(max_entries, 1);
+        __uint(map_flags, BPF_F_MMAPABLE);
+        __uint(key_size, sizeof(__u32));
+        __uint(value_size, sizeof(__u64));
+} turn SEC(".maps");
 
 /* How often each domain was refused anything. The daemon makes the entry with the domain. */
 struct {
@@ -98,34 +100,51 @@ static __always_inline void note_denial(__u64 domain, const struct seal_device *
                 tell(&key, denial->count);
 }
 
-SEC("cgroup/dev")
-int cordon_seal(struct bpf_cgroup_dev_ctx *ctx) {
-        __u32 asked = ctx->access_type >> 16, granted = 0, *access;
-        struct seal_device device = { ctx->access_type & 0xffff, ctx->major, ctx->minor };
-        struct seal_device key = device;
-        __u64 domain = bpf_get_current_ancestor_cgroup_id(domain_level);
-        void *rules = bpf_map_lookup_elem(&domains, &domain);
-
-        if (!rules)
-                goto denied;
+/* Of the access that is asked for, what the domain is not given for this device, in a turn. */
+static __always_inline __u32 refused(const struct seal_rule_key *asked_for, __u32 asked, __u64 now) {
+        struct seal_rule_key key = *asked_for;
+        const struct seal_access *rule;
 
         /* The exact device, then (major, any), then (any, any), then (any, minor). */
         for (int i = 0; i < 4; i++) {
                 if (i == 1)
-                        key.minor = SEAL_ANY;
+                        key.device.minor = SEAL_ANY;
                 else if (i == 2)
-                        key.major = SEAL_ANY;
+                        key.device.major = SEAL_ANY;
                 else if (i == 3)
-                        key.minor = device.minor;
-                access = bpf_map_lookup_elem(rules, &key);
-                if (access)
-                        granted |= *access;
-                if ((asked & ~granted) == 0)
-                        return 1;
+                        key.device.minor = asked_for->device.minor;
+                rule = bpf_map_lookup_elem(&rules, &key);
+                if (rule)
+                        asked &= ~(rule->since <= now ? rule->access : rule->before);
+                if (!asked)
+                        break;
         }
+        return asked;
+}
 
-denied:
-        note_denial(domain, &device, asked & ~granted);
+/* What was decided while the turn moved on may be half of the old and half of the new, and is decided again. */
+SEC("cgroup/dev")
+int cordon_seal(struct bpf_cgroup_dev_ctx *ctx) {
+        struct seal_rule_key key = {
+                .domain = bpf_get_current_ancestor_cgroup_id(domain_level),
+                .device = { ctx->access_type & 0xffff, ctx->major, ctx->minor },
+        };
+        __u32 zero = 0, asked = ctx->access_type >> 16, denied = asked;
+        volatile __u64 *now = bpf_map_lookup_elem(&turn, &zero);
+
+        for (int i = 0; now && i < SEAL_TRIES; i++) {
+                __u64 begun = *now;
+
+                denied = refused(&key, asked, begun);
+                if (*now != begun) {
+                        denied = asked;
+                        continue;
+                }
+                if (!denied)
+                        return 1;
+                break;
+        }
+        note_denial(key.domain, &key.device, denied);
         return 0;
 }
 

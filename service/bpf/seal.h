@@ -7,7 +7,7 @@
  *
  * The includer provides __u32 and __u64 (linux/types.h on both sides).
  */
-#define SEAL_LAYOUT 1
+#define SEAL_LAYOUT 2
 
 /* One device in a whitelist: numbers, or SEAL_ANY. Types and access bits are the kernel's BPF_DEVCG_*. */
 #define SEAL_ANY 0xffffffffU
@@ -16,6 +16,22 @@ struct seal_device {
         __u32 type;
         __u32 major;
         __u32 minor;
+};
+
+/* Key of a domain's rule for one device. */
+struct seal_rule_key {
+        __u64 domain; /* id of its group */
+        struct seal_device device;
+        __u32 padding; /* 0 */
+};
+
+/*
+ * What a rule gives: `access` from the driver's turn `since` on, `before` until then. So all that a change of a list
+ * changes comes in force at one moment, when the turn does (service/seal.c).
+ */
+struct seal_access {
+        __u32 before, access; /* BPF_DEVCG_ACC_* bits */
+        __u64 since;
 };
 
 /* Key of the counters of what was refused. `access` is what was asked for and not granted. */
@@ -54,10 +70,14 @@ struct seal_event {
 #define SEAL_EVENTS_PER_INTERVAL 128
 
 #define SEAL_DOMAINS_MAX 65536
+#define SEAL_RULES_FIRST 16384 /* room of a new driver, doubled when it is full */
+#define SEAL_RULES_MAX 1048576 /* of all domains of a driver together */
+#define SEAL_TRIES 16 /* to decide between two changes; then the answer is no */
 #define SEAL_DENIALS_MAX 8192
 #define SEAL_EVENTS_SIZE (64 * 1024)
 
-_Static_assert(sizeof(struct seal_device) == 12, "key of the inner maps");
+_Static_assert(sizeof(struct seal_rule_key) == 24, "no hidden padding: it is compared byte by byte");
+_Static_assert(sizeof(struct seal_access) == 16, "value of the map of rules");
 _Static_assert(sizeof(struct seal_denial_key) == 24, "no hidden padding: it is compared byte by byte");
 _Static_assert(sizeof(struct seal_refusals) == 24, "value of the map of counters");
 _Static_assert(sizeof(struct seal_event) == 56, "no hidden padding");

@@ -115,7 +115,7 @@ static void bare_create(const Setting *setting, const char *name) {
         bench_sample("kernel-attach", bench_now() - ruled);
 
         bench_end(pid);
-        seal_map_forget(setting->map, dir);
+        seal_map_forget(setting->map, dir, G_N_ELEMENTS(devices));
         close(dir);
         must(unlinkat(setting->dir, name, AT_REMOVEDIR));
 }

@@ -28,7 +28,7 @@ static int find_map(int program) {
 
                 size = sizeof(map);
                 must(bpf_obj_get_info_by_fd(fd, &map, &size));
-                if (strcmp(map.name, "domains") == 0)
+                if (strcmp(map.name, "rules") == 0)
                         return fd;
                 close(fd);
         }
@@ -53,38 +53,29 @@ static __u64 id_of(int directory) {
         return st.st_ino;
 }
 
-static int make_rules(unsigned n) {
-        LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_NO_PREALLOC);
-        uint32_t size = n < 32 ? 64 : 2 * n;
-        int fd = must(bpf_map_create(BPF_MAP_TYPE_HASH, "bench_rules", sizeof(struct seal_device), sizeof(uint32_t),
-                                     size, &options));
-        struct seal_device *devices = g_new(struct seal_device, n);
-        uint32_t *access = g_new(uint32_t, n);
-
+static void list_rules(__u64 domain, unsigned n, struct seal_rule_key *ret_keys, struct seal_access *ret_access) {
         for (unsigned i = 0; i < n; i++) {
-                devices[i] = (struct seal_device) { BPF_DEVCG_DEV_CHAR, MAJOR_FIRST + i / MINORS, i % MINORS };
-                access[i] = BPF_DEVCG_ACC_READ | BPF_DEVCG_ACC_WRITE;
+                ret_keys[i] = (struct seal_rule_key) { domain, { BPF_DEVCG_DEV_CHAR, MAJOR_FIRST + i / MINORS, i % MINORS } };
+                ret_access[i] = (struct seal_access) { .access = BPF_DEVCG_ACC_READ | BPF_DEVCG_ACC_WRITE };
         }
         if (n > 0) /* the last one is what is opened */
-                devices[n - 1] = (struct seal_device) { BPF_DEVCG_DEV_CHAR, 1, 3 };
-        must(bpf_map_update_batch(fd, devices, access, &n, NULL));
-        g_free(devices);
-        g_free(access);
-        return fd;
+                ret_keys[n - 1].device = (struct seal_device) { BPF_DEVCG_DEV_CHAR, 1, 3 };
 }
 
 void seal_map_set(int map, int domain, unsigned n) {
-        __u64 id = id_of(domain);
-        int inner = make_rules(n);
+        g_autofree struct seal_rule_key *keys = g_new(struct seal_rule_key, n);
+        g_autofree struct seal_access *access = g_new(struct seal_access, n);
 
-        must(bpf_map_update_elem(map, &id, &inner, BPF_ANY));
-        close(inner);
+        list_rules(id_of(domain), n, keys, access);
+        must(bpf_map_update_batch(map, keys, access, &n, NULL));
 }
 
-void seal_map_forget(int map, int domain) {
-        __u64 id = id_of(domain);
+void seal_map_forget(int map, int domain, unsigned n) {
+        g_autofree struct seal_rule_key *keys = g_new(struct seal_rule_key, n);
+        g_autofree struct seal_access *access = g_new(struct seal_access, n);
 
-        must(bpf_map_delete_elem(map, &id));
+        list_rules(id_of(domain), n, keys, access);
+        must(bpf_map_delete_batch(map, keys, &n, NULL));
 }
 
 /* More rules than the service grants in one list. */

@@ -17,15 +17,21 @@ def program(driver):
     return found["id"]
 
 
-def map_of_domains(driver):
-    """By which a driver's seal decides."""
+def maps_of(driver):
+    """By which a driver's seal decides: {name: id}."""
     ours = bpftool("prog", "show", "id", program(driver))["map_ids"]
-    return next(each["id"] for each in bpftool("map", "show") if each["id"] in ours and each.get("name") == "domains")
+    return {each["name"]: each["id"] for each in bpftool("map", "show") if each["id"] in ours and "name" in each}
+
+
+def domains_in(map_):
+    """The domains by which keys of a map begin."""
+    return {int.from_bytes(bytes(int(byte, 0) for byte in entry["key"][:8]), sys.byteorder)
+            for entry in bpftool("map", "dump", "id", map_)}
 
 
 def check_seals(service):
     """Each driver's seal knows the domains that exist, and no other."""
     for driver in filter(pathlib.Path.is_dir, service.group.iterdir()):
-        known = bpftool("map", "dump", "id", map_of_domains(driver))
-        keys = {int.from_bytes(bytes(int(byte, 0) for byte in entry["key"]), sys.byteorder) for entry in known}
-        assert keys == {domain.stat().st_ino for domain in driver.iterdir() if domain.is_dir()}
+        maps, domains = maps_of(driver), {domain.stat().st_ino for domain in driver.iterdir() if domain.is_dir()}
+        assert domains_in(maps["refusals"]) == domains
+        assert domains_in(maps["rules"]) <= domains

@@ -117,7 +117,8 @@ def test_actions_and_details():
 @pytest.mark.parametrize("file, macro", [
     ("service/device.h", "DEVICE_GRANTS_MAX"), ("service/device.h", "DEVICE_RULES_MAX"),
     ("service/device.h", "DEVICE_NAME_MAX"), ("service/name.h", "NAME_LENGTH_MAX"),
-    ("service/bpf/seal.h", "SEAL_DOMAINS_MAX"), ("service/bpf/seal.h", "SEAL_EVENTS_PER_INTERVAL"),
+    ("service/bpf/seal.h", "SEAL_DOMAINS_MAX"), ("service/bpf/seal.h", "SEAL_RULES_MAX"),
+    ("service/bpf/seal.h", "SEAL_EVENTS_PER_INTERVAL"),
     ("dbus/decode.c", "PROCESSES_MAX"), ("dbus/request.c", "REQUESTS_PER_USER_MAX")])
 def test_bounds(file, macro):
     number = re.search(rf"^#define {macro} (\d+)\b", (TOP / file).read_text(), re.M).group(1)

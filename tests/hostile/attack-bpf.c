@@ -219,7 +219,7 @@ static int pin_program(const char *path, const char *unused) {
         return answer_of(bpf(BPF_OBJ_PIN, &attr));
 }
 
-/* The map of the domains, however it can be had. */
+/* A map of the seal, however it can be had. */
 static int any_map(void) {
         int fd = open_by_id(BPF_MAP_GET_FD_BY_ID, "map");
 
@@ -227,10 +227,9 @@ static int any_map(void) {
 }
 
 static int map_command(const char *command, const char *name) {
-        unsigned long long key = 0;
-        unsigned value = 0;
+        char key[32] = {}, value[32] = {}; /* of any of them */
         int fd = any_map();
-        union bpf_attr attr = { .map_fd = (unsigned) fd, .key = (unsigned long) &key, .value = (unsigned long) &value };
+        union bpf_attr attr = { .map_fd = (unsigned) fd, .key = (unsigned long) key, .value = (unsigned long) value };
 
         at("%s of the map (its descriptor: %d)", name, fd);
         return answer_of(bpf((enum bpf_cmd) atoi(command), &attr));

@@ -6,6 +6,7 @@ import os
 import sys
 
 # enum bpf_cmd and enum bpf_attach_type, linux/bpf.h
+MAP_LOOKUP_ELEM, MAP_UPDATE_ELEM = 1, 2
 PROG_LOAD, OBJ_PIN, PROG_ATTACH, PROG_DETACH, PROG_GET_FD_BY_ID, MAP_GET_FD_BY_ID = 5, 6, 8, 9, 13, 14
 OBJ_GET_INFO_BY_FD, PROG_QUERY = 15, 16
 CGROUP_DEVICE, LSM_CGROUP = 6, 43
@@ -88,6 +89,24 @@ def map_ids(program):
 
 def program_name(program):
     return bytes(program_info(program))[16 * 4:20 * 4].rstrip(b"\0").decode()
+
+
+def map_element(command, id_, key, value):
+    fd, key_, value_ = bpf(MAP_GET_FD_BY_ID, id_), ctypes.create_string_buffer(key, len(key)), \
+        ctypes.create_string_buffer(value, len(value))
+    try:
+        bpf(command, fd, 0, *pointer(key_), *pointer(value_))
+    finally:
+        os.close(fd)
+    return value_.raw
+
+
+def lookup(id_, key, size):
+    return map_element(MAP_LOOKUP_ELEM, id_, key, bytes(size))
+
+
+def update(id_, key, value):
+    map_element(MAP_UPDATE_ELEM, id_, key, value)
 
 
 def pin_map(id_, path):
