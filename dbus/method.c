@@ -285,7 +285,7 @@ static void get_domain_by_process(Request *request) {
         if (!process)
                 cordon_fail(&error, CORDON_ERROR_NO_SUCH_PROCESS, "the caller's process is gone");
         else
-                group = process_group(process, &error);
+                group = process_group(process, NULL, &error);
         if (!group) {
                 request_fail(request, error);
                 return;

@@ -204,7 +204,7 @@ static void authorize(Request *request) {
 /* A tenant changes nothing, root or not. Whose process cannot be found is taken for one. */
 static bool check_outside(Request *request, GError **error) {
         const Process *process = request->caller->process;
-        g_autofree char *group = process ? process_group(process, NULL) : NULL;
+        g_autofree char *group = process ? process_group(process, NULL, NULL) : NULL;
 
         if (!group)
                 return cordon_fail(error, CORDON_ERROR_ACCESS_DENIED,

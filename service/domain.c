@@ -315,8 +315,7 @@ bool domain_set_limits(Domain *domain, const GArray *settings, GError **error) {
 
 /* Where the process is now; refused when it cannot be confined or is another domain's. */
 static bool check_process(Domain *domain, const Process *process, char **ret_place, GError **error) {
-        g_autofree char *place = process_place(process, error);
-        g_autofree char *group = place ? process_group(process, error) : NULL;
+        g_autofree char *place = NULL, *group = process_group(process, &place, error);
         Tree *tree = domain->driver->tree;
         Domain *other;
 
@@ -345,7 +344,7 @@ static bool move(Domain *domain, const Process *process, GError **error) {
 
         if (!group_attach(domain->group, process->pid, error))
                 return false;
-        now = process_group(process, error);
+        now = process_group(process, NULL, error);
         if (!now)
                 return false;
         return group_contains(domain->group, now) ||
@@ -425,7 +424,7 @@ static bool signal_round(Domain *domain, int signal, GHashTable *seen, unsigned 
                         continue;
                 (*ret_new)++;
                 process = process_open(pid, NULL);
-                group = process ? process_group(process, NULL) : NULL;
+                group = process ? process_group(process, NULL, NULL) : NULL;
                 /* Gone, or its number is somebody else's by now. */
                 if (!group || tree_find_domain_by_path(domain->driver->tree, group) != domain)
                         continue;

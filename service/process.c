@@ -10,6 +10,7 @@
 
 #include "error.h"
 #include "fd.h"
+#include "kernel-file.h"
 
 #define PF_KTHREAD 0x00200000 /* include/linux/sched.h */
 
@@ -72,12 +73,13 @@ bool process_is_alive(const Process *process) {
 }
 
 static char *read_file(const Process *process, const char *file, GError **error) {
-        g_autofree char *path = g_strdup_printf("/proc/%d/%s", (int) process->pid, file);
-        char *text = NULL;
+        static int proc = -1;
+        g_autofree char *name = g_strdup_printf("%d/%s", (int) process->pid, file), *text = NULL;
 
-        if (g_file_get_contents(path, &text, NULL, NULL) && process_is_alive(process))
-                return text;
-        g_free(text);
+        if (proc < 0)
+                proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (kernel_file_read(proc, name, &text) >= 0 && process_is_alive(process))
+                return g_steal_pointer(&text);
         cordon_fail(error, CORDON_ERROR_NO_SUCH_PROCESS, "process %d is gone", (int) process->pid);
         return NULL;
 }
@@ -86,20 +88,24 @@ char *process_place(const Process *process, GError **error) {
         return read_file(process, "cgroup", error);
 }
 
-char *process_group(const Process *process, GError **error) {
-        g_autofree char *text = process_place(process, error);
-        char *line;
+char *process_group(const Process *process, char **ret_place, GError **error) {
+        g_autofree char *place = process_place(process, error);
+        const char *line;
+        char *group;
 
-        if (!text)
+        if (!place)
                 return NULL;
-        line = g_str_has_prefix(text, "0::") ? text : strstr(text, "\n0::");
+        line = g_str_has_prefix(place, "0::") ? place : strstr(place, "\n0::");
         if (!line) {
                 cordon_fail(error, CORDON_ERROR_NO_SUCH_PROCESS, "process %d is in no cgroup v2 group",
                             (int) process->pid);
                 return NULL;
         }
         line = strstr(line, "0::") + strlen("0::");
-        return g_strndup(line, strcspn(line, "\n"));
+        group = g_strndup(line, strcspn(line, "\n"));
+        if (ret_place)
+                *ret_place = g_steal_pointer(&place);
+        return group;
 }
 
 bool process_is_owned_by(const Process *process, uid_t uid, GError **error) {

@@ -23,8 +23,8 @@ void process_free(Process *process);
 bool process_is_alive(const Process *process);
 /* Where it is in each hierarchy: /proc/PID/cgroup. */
 char *process_place(const Process *process, GError **error);
-/* The same, of the unified hierarchy alone: the group's path. */
-char *process_group(const Process *process, GError **error);
+/* The group's path in the unified hierarchy, and if wanted all of the above from the same look. */
+char *process_group(const Process *process, char **ret_place, GError **error);
 /* Whether real, effective and saved user are all `uid`, so that it is no set-user-ID program of another's. */
 bool process_is_owned_by(const Process *process, uid_t uid, GError **error);
 bool process_is_kernel_thread(const Process *process, GError **error);

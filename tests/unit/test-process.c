@@ -54,7 +54,7 @@ static void holds_one_process(void) {
         g_assert_false(process_is_alive(process));
         g_assert_false(process_is_owned_by(process, getuid(), &error));
         expect_error(&error, CORDON_ERROR_NO_SUCH_PROCESS, "is gone", NULL);
-        g_assert_null(process_group(process, &error));
+        g_assert_null(process_group(process, NULL, &error));
         expect_error(&error, CORDON_ERROR_NO_SUCH_PROCESS, "is gone", NULL);
         g_assert_null(process_open_pidfd(process->fd, &error));
         expect_error(&error, CORDON_ERROR_NO_SUCH_PROCESS, "gone", NULL);
