@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -226,13 +227,32 @@ static int any_map(void) {
         return fd < 0 ? get_pinned(value_of("pin")) : fd;
 }
 
+/* On the first entry there is; what is written would permit everything. */
 static int map_command(const char *command, const char *name) {
-        char key[32] = {}, value[32] = {}; /* of any of them */
+        char key[32] = {}, value[32]; /* of any of them */
         int fd = any_map();
+        union bpf_attr first = { .map_fd = (unsigned) fd, .next_key = (unsigned long) key };
         union bpf_attr attr = { .map_fd = (unsigned) fd, .key = (unsigned long) key, .value = (unsigned long) value };
 
+        memset(value, 0xff, sizeof(value));
         at("%s of the map (its descriptor: %d)", name, fd);
+        bpf(BPF_MAP_GET_NEXT_KEY, &first);
         return answer_of(bpf((enum bpf_cmd) atoi(command), &attr));
+}
+
+/* All rules that wait for a turn come in force with it. */
+static int write_turn(const char *unused, const char *unused_) {
+        int fd = open_by_id(BPF_MAP_GET_FD_BY_ID, "turn");
+        unsigned long long *turn = MAP_FAILED;
+
+        if (fd < 0)
+                return fd;
+        turn = mmap(NULL, sizeof(*turn), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        at("map the turn (its descriptor: %d)", fd);
+        if (turn == MAP_FAILED)
+                return -errno;
+        *turn += 1; /* enough to see that it can be done */
+        return 0;
 }
 
 static int freeze_map(const char *unused, const char *unused_) {
@@ -380,6 +400,7 @@ const struct attempt bpf_attempts[] = {
         { "bpf-map-delete", USER, map_command, "3", "delete an entry" },
         { "bpf-map-take", USER, map_command, "21", "take an entry out" },
         { "bpf-map-freeze", USER, freeze_map },
+        { "bpf-map-turn", USER, write_turn },
         { "bpf-map-create", VM, create_map },
         { "bpf-load-lsm", USER, load_type, "29", "43" },
         { "bpf-load-tracing", USER, load_type, "26", "26" },

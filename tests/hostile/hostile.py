@@ -116,12 +116,13 @@ class Field:
         """What attack.c is told: all that an insider could know."""
         program = bpf.query(self.driver, bpf.CGROUP_DEVICE)[0]
         guard = bpf.query(self.driver, bpf.LSM_CGROUP) if self.guarded else []
-        map_id = bpf.map_ids(program)[0]
+        maps = {bpf.map_name(id_): id_ for id_ in bpf.map_ids(program) if id_}
         modules = pathlib.Path(f"/lib/modules/{os.uname().release}/kernel")
         return {"root": self.root, "tree": self.tree, "driver": self.driver, "domain": self.inside,
                 "sibling": self.sibling, "empty": self.empty, "victim": self.victim.pid,
-                "neighbour": self.neighbour.pid, "device": FORBIDDEN, "program": program, "map": map_id, "link": 1,
-                "guard": guard[0] if guard else 0, "pin": self.pin_map(map_id),
+                "neighbour": self.neighbour.pid, "device": FORBIDDEN, "program": program, "link": 1,
+                "map": maps["rules"], "turn": maps["turn"], "pin": self.pin_map(maps["rules"]),
+                "guard": guard[0] if guard else 0,
                 "disk": "/dev/vdb", "rootdisk": "/dev/vda",
                 "module": next(modules.rglob("dummy.ko*"), "none") if VM else "none",
                 "kernel": next(pathlib.Path("/boot").glob("vmlinuz*"), "none")}

@@ -91,6 +91,16 @@ def program_name(program):
     return bytes(program_info(program))[16 * 4:20 * 4].rstrip(b"\0").decode()
 
 
+def map_name(id_):
+    """From struct bpf_map_info."""
+    fd, info = bpf(MAP_GET_FD_BY_ID, id_), (ctypes.c_uint32 * 32)()
+    try:
+        bpf(OBJ_GET_INFO_BY_FD, fd, ctypes.sizeof(info), *pointer(info))
+    finally:
+        os.close(fd)
+    return bytes(info)[6 * 4:10 * 4].rstrip(b"\0").decode()
+
+
 def map_element(command, id_, key, value):
     fd, key_, value_ = bpf(MAP_GET_FD_BY_ID, id_), ctypes.create_string_buffer(key, len(key)), \
         ctypes.create_string_buffer(value, len(value))
