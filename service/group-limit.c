@@ -49,9 +49,14 @@ void group_view_free(GroupView *view) {
 }
 
 /*
- * Whether the group is without this controller, and so without its files (css_visible(), kernel/cgroup/cgroup.c). The
- * list is looked at when one of them is missed: then the others are not asked for one by one.
+ * A group has the files of the controllers that it has, and of no other (css_visible(), kernel/cgroup/cgroup.c). Which
+ * those are is looked at when a file is missed: then the rest of its controller's are not asked for one by one.
  */
+static void find_controllers(GroupView *view) {
+        if (!view->controllers)
+                view->controllers = group_controllers(view->group, NULL);
+}
+
 static bool is_missed(GroupView *view, const char *controller) {
         return controller && view->controllers &&
                !g_strv_contains((const char *const *) view->controllers, controller);
@@ -63,7 +68,6 @@ static int view_read(GroupView *view, const char *controller, int dir, const cha
 
         if (is_missed(view, controller))
                 return -ENOENT;
-
         for (unsigned i = 0; i < view->files->len; i++) {
                 const ViewFile *known = &g_array_index(view->files, ViewFile, i);
 
@@ -74,8 +78,8 @@ static int view_read(GroupView *view, const char *controller, int dir, const cha
         }
         file.name = g_strdup(name);
         file.r = kernel_file_read(dir, name, &file.text);
-        if (file.r == -ENOENT && controller && !view->controllers)
-                view->controllers = group_controllers(view->group, NULL);
+        if (file.r == -ENOENT)
+                find_controllers(view);
         g_array_append_val(view->files, file);
         *ret_text = file.text;
         return file.r;
@@ -91,9 +95,8 @@ static const LimitFile *find(Group *group, const Limit *limit, int *ret_dir) {
         return v1 >= 0 ? &limit->v1 : &limit->v2;
 }
 
-static bool unavailable(Group *group, const Limit *limit, const LimitFile *file, GError **error) {
-        g_auto(GStrv) controllers = error ? group_controllers(group, NULL) : NULL;
-        g_autofree char *list = g_strjoinv(" ", controllers ? controllers : (char *[]) { NULL });
+static bool unavailable(GroupView *view, const Limit *limit, const LimitFile *file, GError **error) {
+        g_autofree char *list = NULL;
 
         if (!error) /* nobody wants to know why */
                 return false;
@@ -101,13 +104,14 @@ static bool unavailable(Group *group, const Limit *limit, const LimitFile *file,
                 return cordon_fail(error, CORDON_ERROR_CONTROLLER_UNAVAILABLE,
                                    "%s: this host has controller \"%s\" on cgroup v1, which has no such limit",
                                    limit->name, file->controller);
-        if (!file->controller ||
-            (controllers && g_strv_contains((const char *const *) controllers, file->controller)))
+        find_controllers(view);
+        if (!is_missed(view, file->controller))
                 return cordon_fail(error, CORDON_ERROR_CONTROLLER_UNAVAILABLE, "%s: this kernel has no %s", limit->name,
                                    file->file);
+        list = g_strjoinv(" ", view->controllers);
         return cordon_fail(error, CORDON_ERROR_CONTROLLER_UNAVAILABLE,
                            "%s: controller \"%s\" is not handed over to %s; available: %s", limit->name,
-                           file->controller, group_path(group), *list ? list : "none");
+                           file->controller, group_path(view->group), *list ? list : "none");
 }
 
 static bool read_file(GroupView *view, const Limit *limit, const LimitFile *file, int dir, const char *name,
@@ -115,7 +119,7 @@ static bool read_file(GroupView *view, const Limit *limit, const LimitFile *file
         int r = name ? view_read(view, file->controller, dir, name, ret_text) : -ENOENT;
 
         if (r == -ENOENT)
-                return unavailable(view->group, limit, file, error);
+                return unavailable(view, limit, file, error);
         return r >= 0 || kernel_file_fail(error, group_path(view->group), name, NULL, r);
 }
 
@@ -142,7 +146,7 @@ static bool read_pages(GroupView *view, const Limit *limit, const LimitFile *fil
         g_autoptr(GArray) entries = limit_entries_new();
 
         if (!*size)
-                return unavailable(view->group, limit, file, error);
+                return unavailable(view, limit, file, error);
         for (; *size; size++) {
                 g_autofree char *name = pages_file(file, *size);
                 LimitValue value = {};
