@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "host.h"
 #include "kernel-file.h"
 #include "limit-file.h"
 
@@ -19,7 +20,8 @@ typedef struct ViewFile {
 
 struct GroupView {
         Group *group;
-        GArray *files; /* of ViewFile */
+        GStrv controllers; /* NULL: not looked at yet */
+        GArray *files;     /* of ViewFile */
 };
 
 static void view_file_clear(void *data) {
@@ -41,14 +43,31 @@ GroupView *group_view_new(Group *group) {
 void group_view_free(GroupView *view) {
         if (!view)
                 return;
+        g_strfreev(view->controllers);
         g_array_unref(view->files);
         g_free(view);
 }
 
-/* The text is the view's. */
-static int view_read(GroupView *view, int dir, const char *name, const char **ret_text) {
+/*
+ * A group has the files of the controllers that it has, and of no other (css_visible(), kernel/cgroup/cgroup.c). Which
+ * those are is looked at when a file is missed: then the rest of its controller's are not asked for one by one.
+ */
+static void find_controllers(GroupView *view) {
+        if (!view->controllers)
+                view->controllers = group_controllers(view->group, NULL);
+}
+
+static bool is_missed(GroupView *view, const char *controller) {
+        return controller && view->controllers &&
+               !g_strv_contains((const char *const *) view->controllers, controller);
+}
+
+/* The text is the view's. `controller` is the one that the file belongs to, NULL for the core. */
+static int view_read(GroupView *view, const char *controller, int dir, const char *name, const char **ret_text) {
         ViewFile file = { .dir = dir };
 
+        if (is_missed(view, controller))
+                return -ENOENT;
         for (unsigned i = 0; i < view->files->len; i++) {
                 const ViewFile *known = &g_array_index(view->files, ViewFile, i);
 
@@ -59,6 +78,8 @@ static int view_read(GroupView *view, int dir, const char *name, const char **re
         }
         file.name = g_strdup(name);
         file.r = kernel_file_read(dir, name, &file.text);
+        if (file.r == -ENOENT)
+                find_controllers(view);
         g_array_append_val(view->files, file);
         *ret_text = file.text;
         return file.r;
@@ -74,9 +95,8 @@ static const LimitFile *find(Group *group, const Limit *limit, int *ret_dir) {
         return v1 >= 0 ? &limit->v1 : &limit->v2;
 }
 
-static bool unavailable(Group *group, const Limit *limit, const LimitFile *file, GError **error) {
-        g_auto(GStrv) controllers = error ? group_controllers(group, NULL) : NULL;
-        g_autofree char *list = g_strjoinv(" ", controllers ? controllers : (char *[]) { NULL });
+static bool unavailable(GroupView *view, const Limit *limit, const LimitFile *file, GError **error) {
+        g_autofree char *list = NULL;
 
         if (!error) /* nobody wants to know why */
                 return false;
@@ -84,21 +104,22 @@ static bool unavailable(Group *group, const Limit *limit, const LimitFile *file,
                 return cordon_fail(error, CORDON_ERROR_CONTROLLER_UNAVAILABLE,
                                    "%s: this host has controller \"%s\" on cgroup v1, which has no such limit",
                                    limit->name, file->controller);
-        if (!file->controller ||
-            (controllers && g_strv_contains((const char *const *) controllers, file->controller)))
+        find_controllers(view);
+        if (!is_missed(view, file->controller))
                 return cordon_fail(error, CORDON_ERROR_CONTROLLER_UNAVAILABLE, "%s: this kernel has no %s", limit->name,
                                    file->file);
+        list = g_strjoinv(" ", view->controllers);
         return cordon_fail(error, CORDON_ERROR_CONTROLLER_UNAVAILABLE,
                            "%s: controller \"%s\" is not handed over to %s; available: %s", limit->name,
-                           file->controller, group_path(group), *list ? list : "none");
+                           file->controller, group_path(view->group), *list ? list : "none");
 }
 
 static bool read_file(GroupView *view, const Limit *limit, const LimitFile *file, int dir, const char *name,
                       const char **ret_text, GError **error) {
-        int r = name ? view_read(view, dir, name, ret_text) : -ENOENT;
+        int r = name ? view_read(view, file->controller, dir, name, ret_text) : -ENOENT;
 
         if (r == -ENOENT)
-                return unavailable(view->group, limit, file, error);
+                return unavailable(view, limit, file, error);
         return r >= 0 || kernel_file_fail(error, group_path(view->group), name, NULL, r);
 }
 
@@ -107,7 +128,7 @@ static const char *read_other(GroupView *view, const LimitFile *file, int dir) {
         const char *text = NULL;
 
         if (file->other)
-                view_read(view, dir, file->other, &text);
+                view_read(view, file->controller, dir, file->other, &text);
         return text;
 }
 
@@ -119,57 +140,36 @@ static char *pages_file(const LimitFile *file, const char *size) {
         return g_strconcat(parts[0], size, parts[1], NULL);
 }
 
-/* The sizes for which there is a file. */
-static GPtrArray *page_sizes(const LimitFile *file, int dir) {
-        GPtrArray *sizes = g_ptr_array_new_with_free_func(g_free);
-        g_auto(GStrv) parts = g_strsplit(file->file, "%s", 2);
-        g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", dir);
-        GDir *directory = g_dir_open(path, 0, NULL);
-        const char *name;
-
-        while (directory && (name = g_dir_read_name(directory))) {
-                g_autofree char *size = NULL;
-
-                if (!g_str_has_prefix(name, parts[0]) || !g_str_has_suffix(name, parts[1]))
-                        continue;
-                size = g_strndup(name + strlen(parts[0]), strlen(name) - strlen(parts[0]) - strlen(parts[1]));
-                if (!strchr(size, '.')) /* hugetlb.2MB.rsvd.max */
-                        g_ptr_array_add(sizes, g_steal_pointer(&size));
-        }
-        g_clear_pointer(&directory, g_dir_close);
-        return sizes;
-}
-
 static bool read_pages(GroupView *view, const Limit *limit, const LimitFile *file, int dir, LimitValue *ret_value,
                        GError **error) {
-        g_autoptr(GPtrArray) sizes = page_sizes(file, dir);
+        const char *const *size = host_page_sizes();
         g_autoptr(GArray) entries = limit_entries_new();
 
-        if (sizes->len == 0)
-                return unavailable(view->group, limit, file, error);
-        for (unsigned i = 0; i < sizes->len; i++) {
-                g_autofree char *name = pages_file(file, sizes->pdata[i]);
+        if (!*size)
+                return unavailable(view, limit, file, error);
+        for (; *size; size++) {
+                g_autofree char *name = pages_file(file, *size);
                 LimitValue value = {};
                 const char *text;
 
                 if (!read_file(view, limit, file, dir, name, &text, error))
                         return false;
                 if (limit_parse(file, text, NULL, &value) && value.number != LIMIT_INFINITY)
-                        limit_entries_add(entries, sizes->pdata[i], value.number);
+                        limit_entries_add(entries, *size, value.number);
         }
         *ret_value = (LimitValue) { .entries = g_steal_pointer(&entries) };
         return true;
 }
 
-static bool check_page_sizes(const Limit *limit, const LimitValue *value, GPtrArray *sizes, GError **error) {
+static bool check_page_sizes(const Limit *limit, const LimitValue *value, GError **error) {
+        const char *const *sizes = host_page_sizes();
+
         for (unsigned i = 0; i < value->entries->len; i++) {
                 const char *key = g_array_index(value->entries, LimitEntry, i).key;
 
-                if (!g_ptr_array_find_with_equal_func(sizes, key, g_str_equal, NULL)) {
-                        g_autofree char *known = NULL;
+                if (!g_strv_contains(sizes, key)) {
+                        g_autofree char *known = g_strjoinv(" ", (char **) sizes);
 
-                        g_ptr_array_add(sizes, NULL);
-                        known = g_strjoinv(" ", (char **) sizes->pdata);
                         return cordon_fail(error, CORDON_ERROR_INVALID_PROPERTY,
                                            "%s names page size \"%s\"; this host has: %s", limit->name, key, known);
                 }
@@ -228,13 +228,11 @@ static bool write_line(Group *group, const Limit *limit, int dir, const char *fi
 /* Sizes that are not named lose their limit. */
 static bool write_pages(Group *group, const Limit *limit, const LimitFile *file, int dir, const LimitValue *value,
                         GError **error) {
-        g_autoptr(GPtrArray) sizes = page_sizes(file, dir);
-
-        if (!check_page_sizes(limit, value, sizes, error))
+        if (!check_page_sizes(limit, value, error))
                 return false;
-        for (unsigned i = 0; i < sizes->len; i++) {
-                const LimitEntry *entry = limit_entries_find(value->entries, sizes->pdata[i]);
-                g_autofree char *name = pages_file(file, sizes->pdata[i]);
+        for (const char *const *size = host_page_sizes(); *size; size++) {
+                const LimitEntry *entry = limit_entries_find(value->entries, *size);
+                g_autofree char *name = pages_file(file, *size);
                 g_autofree char *number = limit_format_number(file, entry ? entry->number : LIMIT_INFINITY);
 
                 if (!write_line(group, limit, dir, name, number, error))
@@ -335,7 +333,7 @@ bool group_view_usage(GroupView *view, const Usage *usage, UsageValue *ret_value
         const UsageFile *file = v1 >= 0 ? &usage->v1 : &usage->v2;
         const char *text;
 
-        return view_read(view, v1 >= 0 ? v1 : group_fd(view->group), file->file, &text) >= 0 &&
+        return view_read(view, file->controller, v1 >= 0 ? v1 : group_fd(view->group), file->file, &text) >= 0 &&
                usage_parse(file, text, ret_value);
 }
 
@@ -344,8 +342,9 @@ bool group_view_oom_kills(GroupView *view, uint64_t *ret_count) {
         int v1 = group_v1_fd(view->group, "memory");
         const char *text, *line;
 
-        if (view_read(view, v1 >= 0 ? v1 : group_fd(view->group), v1 >= 0 ? "memory.oom_control" : "memory.events",
-                      &text) < 0 || !(line = strstr(text, "\noom_kill ")))
+        if (view_read(view, "memory", v1 >= 0 ? v1 : group_fd(view->group),
+                      v1 >= 0 ? "memory.oom_control" : "memory.events", &text) < 0 ||
+            !(line = strstr(text, "\noom_kill ")))
                 return false;
         *ret_count = g_ascii_strtoull(line + strlen("\noom_kill "), NULL, 10);
         return true;

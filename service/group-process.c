@@ -184,7 +184,7 @@ static void add_stray(Listing *listing, pid_t thread) {
 /* Calls for each number in a file of numbers. */
 static int each_number(int dir, const char *file, void (*add)(Listing *listing, pid_t number), Listing *listing) {
         g_autofree char *text = NULL;
-        int r = kernel_file_read(dir, file, &text);
+        int r = kernel_file_read_list(dir, file, &text);
 
         for (char *line = text, *end; r >= 0 && *line; line = *end ? end + 1 : end) {
                 pid_t number = g_ascii_strtoll(line, &end, 10);

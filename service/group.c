@@ -310,7 +310,7 @@ static int remove_directory(Group *group, unsigned i) {
 static bool holds_processes(int dir) {
         g_autofree char *processes = NULL;
 
-        return kernel_file_read(dir, "cgroup.procs", &processes) >= 0 && *processes;
+        return kernel_file_read_list(dir, "cgroup.procs", &processes) >= 0 && *processes;
 }
 
 /* The empty groups beneath go; -EBUSY when there or in the group itself is a process. */

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "host.h"
 
+#include <inttypes.h>
 #include <stdbool.h>
 #include <string.h>
 
 #include "error.h"
+
+#define PAGE_SIZES "/sys/kernel/mm/hugepages"
+#define PAGE_SIZE_PREFIX "hugepages-"
+#define PAGE_SIZE_SUFFIX "kB"
 
 static void mount_free(void *data) {
         HostMount *mount = data;
@@ -129,4 +134,43 @@ void host_free(Host *host) {
         mount_free(host->unified);
         g_ptr_array_unref(host->v1);
         g_free(host);
+}
+
+/* ---- huge pages ---- */
+
+/* mm/hugetlb_cgroup.c: mem_fmt() */
+char *host_page_size_parse(const char *directory) {
+        uint64_t size;
+        char *end;
+
+        if (!g_str_has_prefix(directory, PAGE_SIZE_PREFIX))
+                return NULL;
+        size = g_ascii_strtoull(directory + strlen(PAGE_SIZE_PREFIX), &end, 10);
+        if (size == 0 || strcmp(end, PAGE_SIZE_SUFFIX) != 0)
+                return NULL;
+        if (size >= 1 << 20)
+                return g_strdup_printf("%" PRIu64 "GB", size >> 20);
+        if (size >= 1 << 10)
+                return g_strdup_printf("%" PRIu64 "MB", size >> 10);
+        return g_strdup_printf("%" PRIu64 "KB", size);
+}
+
+const char *const *host_page_sizes(void) {
+        static GPtrArray *sizes;
+        GDir *directory;
+        const char *name;
+
+        if (sizes)
+                return (const char *const *) sizes->pdata;
+        sizes = g_ptr_array_new();
+        directory = g_dir_open(PAGE_SIZES, 0, NULL);
+        while (directory && (name = g_dir_read_name(directory))) {
+                char *size = host_page_size_parse(name);
+
+                if (size)
+                        g_ptr_array_add(sizes, size);
+        }
+        g_ptr_array_add(sizes, NULL);
+        g_clear_pointer(&directory, g_dir_close);
+        return (const char *const *) sizes->pdata;
 }

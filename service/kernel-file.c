@@ -11,6 +11,8 @@
 #include "error.h"
 #include "fd.h"
 
+#define READ_SIZE 4096
+
 static int open_beneath(int dir, const char *path, int flags) {
         struct open_how how = {
                 .flags = flags | O_CLOEXEC,
@@ -25,21 +27,32 @@ int kernel_file_open_directory(int dir, const char *path) {
         return open_beneath(dir, path, O_RDONLY | O_DIRECTORY);
 }
 
-int kernel_file_read(int dir, const char *name, char **ret_text) {
+/* Reads until one read gives less than `enough`, which is then the last. */
+static int read_until(int dir, const char *name, ssize_t enough, char **ret_text) {
         autoclose int fd = open_beneath(dir, name, O_RDONLY);
         g_autoptr(GString) text = NULL;
-        char buffer[4096];
+        char buffer[READ_SIZE];
         ssize_t n;
 
         if (fd < 0)
                 return fd;
         text = g_string_new(NULL);
-        while ((n = read(fd, buffer, sizeof(buffer))) > 0)
+        do {
+                n = read(fd, buffer, sizeof(buffer));
+                if (n < 0)
+                        return -errno;
                 g_string_append_len(text, buffer, n);
-        if (n < 0)
-                return -errno;
+        } while (n >= enough);
         *ret_text = g_string_free(g_steal_pointer(&text), false);
         return 0;
+}
+
+int kernel_file_read(int dir, const char *name, char **ret_text) {
+        return read_until(dir, name, READ_SIZE, ret_text);
+}
+
+int kernel_file_read_list(int dir, const char *name, char **ret_text) {
+        return read_until(dir, name, 1, ret_text);
 }
 
 int kernel_file_write(int dir, const char *name, const char *text) {

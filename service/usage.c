@@ -53,11 +53,16 @@ static const char *value_of(const char *word, const char *key, char separator) {
         return strncmp(word, key, n) == 0 && word[n] == separator ? word + n + 1 : NULL;
 }
 
-static bool key_parse(const char *contents, const char *key, uint64_t *ret_number) {
-        g_auto(GStrv) lines = g_strsplit(contents, "\n", -1);
+/* What is behind the first of the separators, or NULL. */
+static const char *behind(const char *text, const char *separators) {
+        const char *end = strpbrk(text, separators);
 
-        for (char **line = lines; *line; line++) {
-                const char *value = value_of(*line, key, ' ');
+        return end ? end + 1 : NULL;
+}
+
+static bool key_parse(const char *contents, const char *key, uint64_t *ret_number) {
+        for (const char *line = contents; line; line = behind(line, "\n")) {
+                const char *value = value_of(line, key, ' ');
 
                 if (value)
                         return number_parse(value, ret_number);
@@ -65,58 +70,38 @@ static bool key_parse(const char *contents, const char *key, uint64_t *ret_numbe
         return false;
 }
 
-static bool sum_parse(const char *contents, const char *key, uint64_t *ret_number) {
-        g_auto(GStrv) words = g_strsplit_set(contents, " \n", -1);
+/* "254:0 rbytes=4096 wbytes=0", and v1's "254:0 Read 4096" */
+static uint64_t sum_parse(const char *contents, const char *key, char separator) {
         uint64_t sum = 0, number;
 
-        for (char **word = words; *word; word++) {
-                const char *value = value_of(*word, key, '=');
+        for (const char *word = contents; word; word = behind(word, " \n")) {
+                const char *value = value_of(word, key, separator);
 
                 if (value && number_parse(value, &number))
                         sum += number;
         }
-        *ret_number = sum;
-        return true;
-}
-
-/* "254:0 Read 4096" */
-static bool sum_v1_parse(const char *contents, const char *key, uint64_t *ret_number) {
-        g_auto(GStrv) lines = g_strsplit(contents, "\n", -1);
-        uint64_t sum = 0, number;
-
-        for (char **line = lines; *line; line++) {
-                const char *word = strchr(*line, ' '), *value = word ? value_of(word + 1, key, ' ') : NULL;
-
-                if (value && number_parse(value, &number))
-                        sum += number;
-        }
-        *ret_number = sum;
-        return true;
+        return sum;
 }
 
 /* "some avg10=0.00 avg60=0.00 avg300=0.00 total=0" */
 static bool pressure_parse(const char *contents, const char *kind, UsagePressure *ret_pressure) {
         static const char *const keys[] = { "avg10", "avg60", "avg300", "total" };
-        g_auto(GStrv) lines = g_strsplit(contents, "\n", -1);
+        const char *word = NULL;
 
-        for (char **line = lines; *line; line++) {
-                g_auto(GStrv) words = g_strsplit(*line, " ", -1);
+        for (const char *line = contents; line && !word; line = behind(line, "\n"))
+                word = value_of(line, kind, ' ');
+        for (size_t i = 0; i < G_N_ELEMENTS(keys); i++) {
+                const char *value = word ? value_of(word, keys[i], '=') : NULL;
 
-                if (g_strv_length(words) < 5 || strcmp(words[0], kind) != 0)
-                        continue;
-                for (size_t i = 0; i < 4; i++) {
-                        const char *value = value_of(words[i + 1], keys[i], '=');
-
-                        if (!value)
-                                return false;
-                        if (i < 3)
-                                ret_pressure->average[i] = g_ascii_strtod(value, NULL);
-                        else
-                                ret_pressure->total = g_ascii_strtoull(value, NULL, 10);
-                }
-                return true;
+                if (!value)
+                        return false;
+                if (i < G_N_ELEMENTS(ret_pressure->average))
+                        ret_pressure->average[i] = g_ascii_strtod(value, NULL);
+                else
+                        ret_pressure->total = g_ascii_strtoull(value, NULL, 10);
+                word = behind(value, " \n");
         }
-        return false;
+        return true;
 }
 
 bool usage_parse(const UsageFile *file, const char *contents, UsageValue *ret_value) {
@@ -131,10 +116,12 @@ bool usage_parse(const UsageFile *file, const char *contents, UsageValue *ret_va
                 ok = key_parse(contents, file->key, &value.number);
                 break;
         case USAGE_FORMAT_SUM:
-                ok = sum_parse(contents, file->key, &value.number);
+                value.number = sum_parse(contents, file->key, '=');
+                ok = true;
                 break;
         case USAGE_FORMAT_SUM_V1:
-                ok = sum_v1_parse(contents, file->key, &value.number);
+                value.number = sum_parse(contents, file->key, ' ');
+                ok = true;
                 break;
         case USAGE_FORMAT_PRESSURE:
                 ok = pressure_parse(contents, "some", &value.some);

@@ -11,9 +11,9 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from cordon import (ANY, DOMAIN, DRIVER, ERROR, FIGURES, HIERARCHY, INFINITY, MANAGER, NAME, PROPERTIES, ROOT, TOP,
-                    BusError, Gio, GLib, block_device, cgroup2_mount, domain_path, driver_path, published,
-                    published_properties, steady, wait_for)
+from cordon import (ANY, DOMAIN, DRIVER, ERROR, FIGURES, HIERARCHY, INFINITY, MANAGER, NAME, PROPERTIES, ROOT, TIMEOUT,
+                    TOP, BusError, Gio, GLib, block_device, cgroup2_mount, domain_path, driver_path,
+                    published, published_properties, steady, wait_for)
 
 ESCAPED = ["web-1", "1a", "a.b@c", "_x", "Z" * 64]
 FUSE = ("/dev/fuse", "rw")
@@ -739,7 +739,7 @@ def test_who_freezes_behind_its_back_is_noticed(service, root, signals, cold):
 def test_a_tenants_frozen_group_is_not_a_frozen_domain(service, root, cold):
     path, _ = cold
     (service.group / "lxc/web/nested/cgroup.freeze").write_text("1")
-    wait_until(lambda: events(service, "lxc/web/nested")["frozen"] == "1")
+    wait_for_event(service.group / "lxc/web/nested", "frozen 1")
     assert root.get(path, DOMAIN, "State") == "running"
     root.call(path, DOMAIN, "Freeze")
     root.call(path, DOMAIN, "Thaw")
@@ -747,13 +747,14 @@ def test_a_tenants_frozen_group_is_not_a_frozen_domain(service, root, cold):
     (service.group / "lxc/web/nested/cgroup.freeze").write_text("0")
 
 
-def wait_until(condition):
-    """For what the kernel does at once, or nearly so."""
-    for _ in range(3000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise TimeoutError("it did not happen")
+def wait_for_event(group, line):
+    """Who has read cgroup.events is told of what changes in it afterwards (cgroup-v2.rst, "poll and [id]notify")."""
+    poll = select.poll()
+    with (group / "cgroup.events").open() as file:
+        poll.register(file, select.POLLPRI)
+        while line not in file.read().splitlines():
+            assert poll.poll(TIMEOUT * 1000), f"{group} never had {line!r}"
+            file.seek(0)
 
 
 # ---- delegation ----

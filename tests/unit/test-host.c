@@ -100,6 +100,34 @@ static void detects_this_host(void) {
         host_free(NULL);
 }
 
+static const struct {
+        const char *directory, *size;
+} page_sizes[] = {
+        { "hugepages-64kB", "64KB" }, { "hugepages-2048kB", "2MB" }, { "hugepages-524288kB", "512MB" },
+        { "hugepages-1048576kB", "1GB" }, { "hugepages-16777216kB", "16GB" }, { "hugepages-0kB", NULL },
+        { "hugepages-kB", NULL }, { "hugepages-2048", NULL }, { "hugepages-2048kBs", NULL }, { "2048kB", NULL }, { "", NULL },
+};
+
+static void names_page_sizes(void) {
+        for (size_t i = 0; i < G_N_ELEMENTS(page_sizes); i++) {
+                g_autofree char *size = host_page_size_parse(page_sizes[i].directory);
+
+                g_assert_cmpstr(size, ==, page_sizes[i].size);
+        }
+}
+
+static void knows_this_kernels_page_sizes(void) {
+        const char *const *sizes = host_page_sizes();
+        g_autoptr(GDir) directory = g_dir_open("/sys/kernel/mm/hugepages", 0, NULL);
+        const char *name;
+        size_t n = 0;
+
+        while (directory && (name = g_dir_read_name(directory)))
+                n++;
+        g_assert_cmpuint(g_strv_length((char **) sizes), ==, n);
+        g_assert_true(host_page_sizes() == sizes);
+}
+
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -109,5 +137,7 @@ int main(int argc, char **argv) {
         }
         g_test_add_func("/host/finds-v1", finds_v1);
         g_test_add_func("/host/detects-this-host", detects_this_host);
+        g_test_add_func("/host/names-page-sizes", names_page_sizes);
+        g_test_add_func("/host/knows-this-kernels-page-sizes", knows_this_kernels_page_sizes);
         return g_test_run();
 }

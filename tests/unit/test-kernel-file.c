@@ -5,10 +5,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "fd.h"
 #include "system-call.h"
+
+#define N_RECORDS 1000
 
 /* A directory with a file, a directory and links: a cgroup directory to these functions. */
 typedef struct Fixture {
@@ -68,6 +73,28 @@ static void reads_to_the_end(Fixture *fixture, const void *data) {
         g_assert_cmpstr(got, ==, text);
 }
 
+/* A file of many records: a read of it ends between two of them. */
+static void reads_all_records(void) {
+        autoclose int process = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        long page = sysconf(_SC_PAGESIZE);
+        g_autofree char *got = NULL;
+        unsigned n = 0;
+        char *pages;
+
+        if (!HAS_SYSTEM_CALL(openat2))
+                return;
+        pages = mmap(NULL, N_RECORDS * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        g_assert_true(pages != MAP_FAILED);
+        for (unsigned i = 0; i < N_RECORDS; i += 2) /* every second one becomes a mapping of its own */
+                g_assert_cmpint(mprotect(pages + i * page, page, PROT_READ), ==, 0);
+        g_assert_cmpint(kernel_file_read_list(process, "maps", &got), ==, 0);
+        for (const char *line = got; (line = strchr(line, '\n')); line++)
+                n++;
+        g_assert_cmpuint(n, >=, N_RECORDS);
+        g_assert_true(strstr(got, "[stack]") != NULL); /* behind them */
+        munmap(pages, N_RECORDS * page);
+}
+
 static const struct {
         const char *path;
         int file, directory; /* what opening it as one is answered with */
@@ -112,6 +139,7 @@ int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add("/kernel-file/reads-and-writes", Fixture, NULL, set_up, reads_and_writes, tear_down);
         g_test_add("/kernel-file/reads-to-the-end", Fixture, NULL, set_up, reads_to_the_end, tear_down);
+        g_test_add_func("/kernel-file/reads-all-records", reads_all_records);
         g_test_add("/kernel-file/stays-beneath", Fixture, NULL, set_up, stays_beneath, tear_down);
         g_test_add_func("/kernel-file/names-file-value-and-reason", names_file_value_and_reason);
         return g_test_run();
