@@ -185,7 +185,7 @@ static bool write_attributes(Domain *domain, GError **error) {
 }
 
 static bool set_up(Domain *domain, const DomainSpec *spec, GError **error) {
-        return group_write_limits(domain->group, spec->limits, error) &&
+        return group_init_limits(domain->group, spec->limits, error) &&
                domain_permit_devices(domain, spec->devices, error) &&
                (!spec->delegate || group_delegate(domain->group, spec->delegate_user, error)) &&
                follow(domain, error) && write_attributes(domain, error) &&

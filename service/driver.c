@@ -200,7 +200,7 @@ static bool set_up(Driver *driver, const DriverSpec *spec, GError **error) {
         driver->lists = driver->seal ? device_lists_new(driver->group, true, error) : NULL;
         return driver->lists && tree_guard_driver(driver->tree, driver->group, error) &&
                group_enable_controllers(driver->group, error) &&
-               group_write_limits(driver->group, spec->limits, error) && follow(driver, error) &&
+               group_init_limits(driver->group, spec->limits, error) && follow(driver, error) &&
                write_attributes(driver, error);
 }
 

@@ -213,29 +213,37 @@ bool group_view_limit_in_force(GroupView *view, const Limit *limit, LimitValue *
         return true;
 }
 
-static bool write_refused(GError **error, Group *group, const Limit *limit, const char *file, const char *text, int r) {
-        g_autofree char *name = g_strdup_printf("%s (%s)", file, limit->name);
+static bool write_refused(GroupView *view, const Limit *limit, const LimitFile *file, const char *name, const char *text,
+                          int r, GError **error) {
+        g_autofree char *what = g_strdup_printf("%s (%s)", name, limit->name);
 
-        return kernel_file_fail(error, group_path(group), name, text, r);
+        if (r == -ENOENT)
+                return unavailable(view, limit, file, error);
+        return kernel_file_fail(error, group_path(view->group), what, text, r);
 }
 
-static bool write_line(Group *group, const Limit *limit, int dir, const char *file, const char *text, GError **error) {
-        int r = kernel_file_write(dir, file, text);
+static bool write_line(GroupView *view, const Limit *limit, const LimitFile *file, int dir, const char *name,
+                       const char *text, GError **error) {
+        int r = kernel_file_write(dir, name, text);
 
-        return r >= 0 || write_refused(error, group, limit, file, text, r);
+        return r >= 0 || write_refused(view, limit, file, name, text, r, error);
 }
 
 /* Sizes that are not named lose their limit. */
-static bool write_pages(Group *group, const Limit *limit, const LimitFile *file, int dir, const LimitValue *value,
+static bool write_pages(GroupView *view, const Limit *limit, const LimitFile *file, int dir, const LimitValue *value,
                         GError **error) {
-        if (!check_page_sizes(limit, value, error))
+        LimitValue now = {};
+        bool is_there = read_pages(view, limit, file, dir, &now, error);
+
+        limit_value_clear(&now);
+        if (!is_there || !check_page_sizes(limit, value, error))
                 return false;
         for (const char *const *size = host_page_sizes(); *size; size++) {
                 const LimitEntry *entry = limit_entries_find(value->entries, *size);
                 g_autofree char *name = pages_file(file, *size);
                 g_autofree char *number = limit_format_number(file, entry ? entry->number : LIMIT_INFINITY);
 
-                if (!write_line(group, limit, dir, name, number, error))
+                if (!write_line(view, limit, file, dir, name, number, error))
                         return false;
         }
         return true;
@@ -245,10 +253,10 @@ static bool write_pages(Group *group, const Limit *limit, const LimitFile *file,
  * A list of processors or memory nodes. "As the parent" is what the parent has, where the kernel takes no empty list: v1
  * never, cgroup2 not of a group with processes (ENOSPC on Linux 6.1; validate_change(), kernel/cgroup/cpuset.c).
  */
-static bool write_list(Group *group, const Limit *limit, const LimitFile *file, int dir, const char *text,
+static bool write_list(GroupView *view, const Limit *limit, const LimitFile *file, int dir, const char *text,
                        GError **error) {
         bool is_v1 = file == &limit->v1;
-        Group *parent = group_parent(group);
+        Group *parent = group_parent(view->group);
         g_autofree char *parents = NULL;
         int r = -ENOSPC;
 
@@ -260,24 +268,28 @@ static bool write_list(Group *group, const Limit *limit, const LimitFile *file, 
                 if (r >= 0)
                         r = kernel_file_write(dir, file->file, parents);
         }
-        return r >= 0 || write_refused(error, group, limit, file->file, text, r);
+        return r >= 0 || write_refused(view, limit, file, file->file, text, r, error);
 }
 
 static bool write_limit(GroupView *view, const Limit *limit, const LimitValue *value, GError **error) {
-        Group *group = view->group;
+        const char *contents = NULL, *other = NULL;
         g_autoptr(GArray) writes = NULL;
         const LimitFile *file;
-        const char *contents;
         int dir;
 
-        file = find(group, limit, &dir);
+        file = find(view->group, limit, &dir);
+        if (!file->file)
+                return unavailable(view, limit, file, error);
         if (file->format == LIMIT_FORMAT_PAGES)
-                return write_pages(group, limit, file, dir, value, error);
-        if (!read_file(view, limit, file, dir, file->file, &contents, error))
-                return false;
+                return write_pages(view, limit, file, dir, value, error);
         if (file->format == LIMIT_FORMAT_LIST)
-                return write_list(group, limit, file, dir, value->text, error);
-        writes = limit_format(file, value, contents, read_other(view, file, dir));
+                return write_list(view, limit, file, dir, value->text, error);
+        if (limit_format_keeps(file->format)) {
+                if (!read_file(view, limit, file, dir, file->file, &contents, error))
+                        return false;
+                other = read_other(view, file, dir);
+        }
+        writes = limit_format(file, value, contents, other);
         if (!writes)
                 return cordon_fail(error, CORDON_ERROR_INVALID_PROPERTY,
                                    "%s: cgroup v1 bounds swap only together with memory: MemoryMax must be set, too, and "
@@ -285,20 +297,26 @@ static bool write_limit(GroupView *view, const Limit *limit, const LimitValue *v
         for (unsigned i = 0; i < writes->len; i++) {
                 const LimitWrite *write = &g_array_index(writes, LimitWrite, i);
 
-                if (!write_line(group, limit, dir, write->file, write->text, error))
+                if (!write_line(view, limit, file, dir, write->file, write->text, error))
                         return false;
         }
         return true;
+}
+
+/* Two limits may be in one file, so each has a look of its own. */
+static bool write_setting(Group *group, const LimitSetting *setting, GError **error) {
+        g_autoptr(GroupView) view = group_view_new(group);
+
+        return write_limit(view, setting->limit, &setting->value, error);
 }
 
 /* Puts back the old values of `settings`, the last one first. */
 static void restore_limits(Group *group, GArray *old) {
         while (old->len > 0) {
                 const LimitSetting *setting = &g_array_index(old, LimitSetting, old->len - 1);
-                g_autoptr(GroupView) view = group_view_new(group);
                 g_autoptr(GError) cause = NULL;
 
-                if (!write_limit(view, setting->limit, &setting->value, &cause))
+                if (!write_setting(group, setting, &cause))
                         g_warning("the old value cannot be put back: %s", cause->message);
                 g_array_set_size(old, old->len - 1);
         }
@@ -309,7 +327,7 @@ bool group_write_limits(Group *group, const GArray *settings, GError **error) {
 
         for (unsigned i = 0; i < settings->len; i++) {
                 const LimitSetting *setting = &g_array_index(settings, LimitSetting, i);
-                g_autoptr(GroupView) view = group_view_new(group); /* two limits may be in one file */
+                g_autoptr(GroupView) view = group_view_new(group);
                 LimitSetting before = { .limit = setting->limit };
 
                 if (!group_view_limit(view, setting->limit, &before.value, error)) {
@@ -323,6 +341,13 @@ bool group_write_limits(Group *group, const GArray *settings, GError **error) {
                         return false;
                 }
         }
+        return true;
+}
+
+bool group_init_limits(Group *group, const GArray *settings, GError **error) {
+        for (unsigned i = 0; i < settings->len; i++)
+                if (!write_setting(group, &g_array_index(settings, LimitSetting, i), error))
+                        return false;
         return true;
 }
 

@@ -15,6 +15,8 @@
 
 /* All of `settings` (LimitSetting), or none: what was written before one is refused is put back. */
 bool group_write_limits(Group *group, const GArray *settings, GError **error);
+/* Of a new group, which is removed when one is refused: nothing is put back. */
+bool group_init_limits(Group *group, const GArray *settings, GError **error);
 
 /*
  * A look at a group. Each file is read once, when it is first needed: all properties of a group are one pass over its

@@ -158,6 +158,21 @@ static uint64_t weight_from_shares(uint64_t shares) {
         return MAX((shares * WEIGHT_DEFAULT + SHARES_DEFAULT / 2) / SHARES_DEFAULT, 1);
 }
 
+bool limit_format_keeps(LimitFormat format) {
+        switch (format) {
+        case LIMIT_FORMAT_NUMBER:
+        case LIMIT_FORMAT_FLAG:
+        case LIMIT_FORMAT_DEFAULT:
+        case LIMIT_FORMAT_LIST:
+        case LIMIT_FORMAT_PAGES:
+        case LIMIT_FORMAT_SHARES:
+        case LIMIT_FORMAT_BFQ:
+                return false;
+        default:
+                return true;
+        }
+}
+
 GArray *limit_format(const LimitFile *file, const LimitValue *value, const char *contents, const char *other) {
         g_autoptr(GArray) writes = g_array_new(false, false, sizeof(LimitWrite));
         uint64_t per_second = LIMIT_INFINITY, period = PERIOD_DEFAULT_USEC;

@@ -13,9 +13,12 @@ typedef struct LimitWrite {
         char *text;
 } LimitWrite;
 
+/* Whether what is written depends on what the files hold: they hold more than the value. */
+bool limit_format_keeps(LimitFormat format);
 /*
  * What to write for `value`, in order: GArray of LimitWrite. `contents` is what the file holds now, `other` what the
- * other file does (NULL: there is none): a quota keeps its period, and devices that are not in `value` lose their limit.
+ * other file does (NULL: there is none), of a format that keeps some of it: a quota keeps its period, and devices that are
+ * not in `value` lose their limit.
  * At no point between two writes is more allowed than by the stricter or the wider of the old and the new value.
  * Not for LIMIT_FORMAT_PAGES, whose files hold numbers.
  */
