@@ -134,8 +134,12 @@ static int settle(RuleMap *map, const struct seal_rule_key *key, uint32_t access
         return delete(map, key, 1);
 }
 
-static bool is_in_force(const RuleMap *map, const struct seal_access *access) {
-        return access->since <= *map->turn;
+static bool is_prepared(const RuleMap *map, const struct seal_access *access) {
+        return access->since > *map->turn;
+}
+
+static uint32_t in_force(const RuleMap *map, const struct seal_access *access) {
+        return is_prepared(map, access) ? access->before : access->access;
 }
 
 /* What was prepared and did not come in force is taken back, before the turn can come for which it waits. */
@@ -144,7 +148,7 @@ static int take_back(RuleMap *map) {
         int r = read_all(map, &all);
 
         for (uint32_t i = 0; r >= 0 && i < all.n; i++)
-                if (!is_in_force(map, &all.access[i]))
+                if (is_prepared(map, &all.access[i]))
                         r = settle(map, &all.keys[i], all.access[i].before);
         map->is_unfinished = r < 0;
         return r;
@@ -233,7 +237,7 @@ int rule_map_get(const RuleMap *map, uint64_t domain, const struct seal_device *
 
         if (r < 0 && r != -ENOENT)
                 return r;
-        *ret_access = access.access;
+        *ret_access = in_force(map, &access);
         return 0;
 }
 
@@ -265,10 +269,9 @@ int rule_map_load(RuleMap *map, GHashTable **ret_all) {
         if (r < 0)
                 return r;
         for (uint32_t i = 0; r >= 0 && i < all.n; i++) {
-                bool in_force = is_in_force(map, &all.access[i]);
-                DeviceRule rule = { all.keys[i].device, in_force ? all.access[i].access : all.access[i].before };
+                DeviceRule rule = { all.keys[i].device, in_force(map, &all.access[i]) };
 
-                if (!in_force || rule.access == 0)
+                if (is_prepared(map, &all.access[i]) || rule.access == 0)
                         r = settle(map, &all.keys[i], rule.access);
                 if (rule.access != 0)
                         g_array_append_val(rules_of(lists, all.keys[i].domain), rule);

@@ -76,8 +76,10 @@ def test_one_more_than_there_is_room_for(world):
         assert maps(group)["rules"]["max_entries"] == ROOM
         domain.allow((ZERO, "rw"))
         assert maps(group)["rules"]["max_entries"] == 2 * ROOM
-        probe = domain.process()
+        probe, signals = domain.process(), cordon.Signals(world.bus)
         assert [probe.open(path, "rw") for path in (NULL, ZERO, FUSE)] == [0, 0, "EPERM"]
+        signals.wait(lambda path, member, _: (path, member) == (domain.path, "DeviceDenied"))
+        signals.close()
 
 
 def test_a_change_that_was_not_finished(world, domain):
