@@ -47,7 +47,7 @@ def test_a_cache_sees_truth(service, root, user, cache, probe):
             lambda: root.call(WEB, DOMAIN, "Thaw"),
             lambda: process.enter(str(service.group / "lxc/web/nested")),
             lambda: kill_daemon(root) or root.get(ROOT, MANAGER, "NDrivers"),
-            lambda: root.call(WEB, DOMAIN, "Kill", "(9,)") and process.process.wait(),
+            lambda: root.call(WEB, DOMAIN, "Kill", "(9,)") or process.process.wait(),
             lambda: root.call(WEB, DOMAIN, "Remove", "(false,)"),
             lambda: (service.group / "lxc/db").rmdir(),
             lambda: root.remove_driver("yes"),
