@@ -196,7 +196,7 @@ def kind_smoke(tally):
 def kind_bench(tally):
     """Takes minutes and wants the machine for itself, so it is run only when it is asked for."""
     build("build")
-    machine = [TOP / "tests/vm/boot", "--timeout", "1500", "--copy", TOP / "tests", "--copy", TOP / "dbus",
+    machine = [TOP / "tests/vm/boot", "--count-instructions", "--timeout", "1500", "--copy", TOP / "tests", "--copy", TOP / "dbus",
                "--copy", TOP / "build/tests/bench/bench", "--"]
     for where, command in (("native", [TOP / "tests/bench/bench.py"]),
                            ("vm", [*machine, "tests/bench/bench.py", "--installed"])):

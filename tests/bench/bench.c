@@ -65,6 +65,10 @@ void bench_report(void) {
 
 /* ---- processes, files ---- */
 
+void bench_pause(void) {
+        usleep(50 * 1000);
+}
+
 pid_t bench_spawn_sleeper(void) {
         pid_t pid = must(fork());
 

@@ -35,6 +35,12 @@ uint64_t bench_call(sd_bus *bus, sd_bus_message *message);
 uint64_t bench_ping(sd_bus *bus);
 sd_bus_message *bench_message(sd_bus *bus, const char *path, const char *interface, const char *member);
 
+/*
+ * Until what was done before does not make the next thing cheaper: for some milliseconds after a process was moved, the
+ * kernel moves another without waiting for a grace period of RCU (cgroup_threadgroup_rwsem; kernel/rcu/sync.c).
+ */
+void bench_pause(void);
+
 /* A process that waits to be killed. */
 pid_t bench_spawn_sleeper(void);
 void bench_end(pid_t pid);

@@ -253,7 +253,7 @@ static Setting setting_of(const char *driver, const char *directory) {
 
 int bench_create(int argc, char **argv) {
         Setting setting = setting_of(argv[0], argv[1]);
-        bool scope = has(argc, argv, "scope"), tools = has(argc, argv, "cgroup-tools");
+        bool scope = has(argc, argv, "scope"), tools = has(argc, argv, "cgroup-tools"), apart = has(argc, argv, "apart");
         const char *job = NULL;
 
         for (int i = 3; i + 1 < argc; i++)
@@ -265,13 +265,21 @@ int bench_create(int argc, char **argv) {
         for (int i = 0; i < atoi(argv[2]); i++) {
                 g_autofree char *name = g_strdup_printf("bench%d", i);
 
+                if (apart)
+                        bench_pause();
                 cordon_create(&setting, name);
                 bench_sample("ping", bench_ping(setting.bus));
+                if (apart)
+                        bench_pause();
                 bare_create(&setting, name);
-                if (scope)
+                if (scope) {
+                        bench_pause();
                         scope_create(&setting, name, &job);
-                if (setting.bundle)
+                }
+                if (setting.bundle) {
+                        bench_pause();
                         crun_create(&setting, name);
+                }
                 if (tools)
                         tools_create(&setting, name);
         }
