@@ -234,8 +234,13 @@ Domain *domain_create(Tree *tree, const DomainSpec *spec, uid_t owner, GError **
         if (spec->processes->len > 0) /* if they have ended since, the watch tells */
                 domain->state = DOMAIN_RUNNING;
         driver_add_domain(driver, domain);
-        tree->listener->domain_added(domain, spec->limits, tree->userdata);
         return domain;
+}
+
+void domain_announce(Domain *domain, const GArray *limits_set) {
+        Tree *tree = domain->driver->tree;
+
+        tree->listener->domain_added(domain, limits_set, tree->userdata);
 }
 
 /* ---- loading ---- */

@@ -41,6 +41,8 @@ void domain_spec_free(DomainSpec *spec);
  * Makes the group, sets its limits, gives it its devices, publishes it, moves the processes in: all of it, or nothing.
  */
 Domain *domain_create(Tree *tree, const DomainSpec *spec, uid_t owner, GError **error);
+/* Tells the listener of a new one and the limits it was given, when who asked for it has been answered. */
+void domain_announce(Domain *domain, const GArray *limits_set);
 /* Takes over a domain group found below a driver, with the rules of seal_read_all(); NULL without an error: it is none. */
 Domain *domain_load(Driver *driver, const char *name, GHashTable *rules, GError **error);
 void domain_free(Domain *domain);

@@ -230,8 +230,11 @@ Driver *driver_create(Tree *tree, const DriverSpec *spec, uid_t owner, GError **
                 return NULL;
         }
         g_hash_table_insert(tree->drivers, driver->name, driver);
-        tree->listener->driver_added(driver, tree->userdata);
         return driver;
+}
+
+void driver_announce(Driver *driver) {
+        driver->tree->listener->driver_added(driver, driver->tree->userdata);
 }
 
 static bool read_attributes(Driver *driver, GError **error) {

@@ -37,6 +37,8 @@ void driver_spec_free(DriverSpec *spec);
 
 /* Makes the group, seals it, then sets its limits and publishes it: all of it, or nothing. */
 Driver *driver_create(Tree *tree, const DriverSpec *spec, uid_t owner, GError **error);
+/* Tells the listener of a new one, when who asked for it has been answered. */
+void driver_announce(Driver *driver);
 /* Takes over a driver group found in the tree; NULL without an error when it is none. */
 Driver *driver_load(Tree *tree, const char *name, GError **error);
 bool driver_update(Driver *driver, const DriverSpec *spec, GError **error);

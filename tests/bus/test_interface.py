@@ -906,9 +906,9 @@ def test_objects_come_and_go_with_signals(root, signals):
             (lambda: root.create_domain("lxc", "web"), lambda: root.remove_domain("lxc", "web"), DOMAIN)]:
         if interface == DOMAIN:
             root.create_driver("lxc")
-        signals.take()
+        signals.take_all()
         path = create()
-        added = [arguments for at, member, arguments in signals.take() if (at, member) == (ROOT, "InterfacesAdded")]
+        added = [arguments for at, member, arguments in signals.take_all() if (at, member) == (ROOT, "InterfacesAdded")]
         assert [arguments[0] for arguments in added] == [path]
         values, now = added[0][1], root.managed()[path]
         if interface == DOMAIN:  # lists of any length and what changes by itself are left to who wants them
@@ -954,7 +954,7 @@ def test_a_standard_client_follows(service, root):
 def test_counts_and_states_are_announced(root, signals, probe):
     process = probe()
     root.create_driver("lxc")
-    assert merged_changes(signals.take(), ROOT) == {"NDrivers": 1}
+    assert merged_changes(signals.take_all(), ROOT) == {"NDrivers": 1}
     path = root.create_domain("lxc", "web")
     taken = signals.take_all()
     assert merged_changes(taken, ROOT) == {"NDomains": 1}
