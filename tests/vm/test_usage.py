@@ -43,7 +43,8 @@ def test_of_work(driver, tmp_path):
         assert got["IOWriteBytes"] >= 2 * 65536 and got["IOWriteOperations"] >= 2
         assert got["MemoryPeak"] >= 8 * MIB > got["MemoryCurrent"]
         assert got["CPUUsageNSec"] > 0 == got["TasksCurrent"]
-        assert got.items() >= {name: truth(group.directory) for name, truth in USAGE.items()}.items()
+        for name in set(USAGE) - {"MemoryCurrent"}:  # which the kernel goes on making smaller
+            assert got[name] == USAGE[name](group.directory), name
 
 
 def test_tasks_and_memory_of_what_runs(driver):
