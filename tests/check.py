@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Runs the tests of the kinds named (default: all but bench), and counts. Called by ./check, which installs the rest."""
+"""Runs the tests of the kinds named (default: all but modes and bench), and counts. Called by ./check, which installs the rest."""
 import argparse
 import concurrent.futures
 import os
@@ -11,14 +11,32 @@ import xml.etree.ElementTree
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 EXPECTED_SKIPS = TOP / "tests/expected-skips"
-# Of a machine with its controllers on cgroup v1: what does not look at files of cgroup2's controllers.
-V1_TESTS = "-m 'not unified' tests/vm/test_activation.py tests/vm/test_biting.py tests/vm/test_demo.py"
+ALL = "tests/vm tests/hostile"
+V1_BOOTS = {  # name: kernel arguments
+    "hybrid": "systemd.unified_cgroup_hierarchy=0",
+    "legacy": "systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=1",
+}
+# With its controllers on cgroup v1 a machine runs all but what v1 does not have (-m 'not unified'). That takes minutes, so a
+# plain check runs there what depends on where the controllers are: on both, or on the one or the other.
+V1_TESTS = "activation biting demo limits"
+V1_CHOICE = {
+    "hybrid": {"vm": f"{V1_TESTS} client delegation usage", "hostile": "hostile tenant"},
+    "legacy": {"vm": f"{V1_TESTS} life tenants"},
+}
+
+
+def v1_machine(name, tests):
+    return "bookworm", V1_BOOTS[name], f"-m 'not unified' {tests}"
+
+
+def choice(name):
+    return " ".join(f"tests/{suite}/test_{file}.py" for suite, files in V1_CHOICE[name].items() for file in files.split())
+
+
 MACHINES = {  # name: release, kernel arguments, tests
-    "trixie": ("trixie", "", "tests/vm tests/hostile"),
-    "bookworm": ("bookworm", "", "tests/vm tests/hostile"),
-    "hybrid": ("bookworm", "systemd.unified_cgroup_hierarchy=0",
-               f"{V1_TESTS} tests/hostile/test_hostile.py"),
-    "legacy": ("bookworm", "systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=1", V1_TESTS),
+    "trixie": ("trixie", "", ALL),
+    "bookworm": ("bookworm", "", ALL),
+    **{name: v1_machine(name, choice(name)) for name in V1_BOOTS},
 }
 # What the tests in a virtual machine need beside themselves: helpers, and a daemon of another version.
 VM_FILES = ("README.md", "dbus", "tools", "build/tests/hostile/attack", "build/tests/kernel/opener",
@@ -88,9 +106,9 @@ def run_pytest(tally, suite, directory, prefix, hierarchy=""):
             tally.add(f"{prefix}: pytest ended with {status}", "failed")
 
 
-def run_vm(name):
+def run_vm(machine):
     """The same runner, inside a virtual machine. Returns its status, output and report, which comes behind a mark."""
-    release, kernel, tests = MACHINES[name]
+    release, kernel, tests = machine
     command = (f"CORDON_VM=1 /usr/bin/python3 -c '{PYTEST}' -q -p no:cacheprovider --basetemp /var/tmp/pytest "
                f"--junitxml report.xml {tests}; status=$?; echo; echo ==REPORT==; cat report.xml; exit $status")
     copies = TOP / "tests", *(TOP / file for file in VM_FILES)
@@ -170,21 +188,36 @@ def kind_hostile(tally):
 early = {}  # the machines that were started beside the other kinds: name -> future
 
 
-def start_early():
+def build_vm_files():
     build("build")
     build("build-upgrade", "-Dbpf_args=-mcpu=v3", "-Dtests=false")
+
+
+def start_early():
+    build_vm_files()
     pool = concurrent.futures.ThreadPoolExecutor(1)
-    early.update((name, pool.submit(run_vm, name)) for name in EARLY)
+    early.update((name, pool.submit(run_vm, MACHINES[name])) for name in EARLY)
+
+
+def run_machines(tally, machines, running):
+    """Those of `machines` that are not running already, two at a time: emulated processors wait a lot for one another."""
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        runs = {name: running.get(name) or pool.submit(run_vm, machine) for name, machine in machines.items()}
+        for name, run in runs.items():
+            count_vm(tally, name, *run.result())
 
 
 def kind_vm(tally):
     if not early:
         start_early()
     say("vm: " + ", ".join(MACHINES))
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:  # emulated processors wait a lot for one another
-        runs = {name: early.get(name) or pool.submit(run_vm, name) for name in MACHINES}
-        for name, run in runs.items():
-            count_vm(tally, name, *run.result())
+    run_machines(tally, MACHINES, early)
+
+
+def kind_modes(tally):
+    """All that runs with the controllers on cgroup v1, of which a plain check makes a choice."""
+    build_vm_files()
+    run_machines(tally, {name: v1_machine(name, ALL) for name in V1_BOOTS}, {})
 
 
 def kind_smoke(tally):
@@ -205,8 +238,8 @@ def kind_bench(tally):
 
 
 KINDS = {"unit": kind_unit, "bus": kind_bus, "kernel": kind_kernel, "hostile": kind_hostile,
-         "smoke": kind_smoke, "sanitizers": kind_sanitizers, "vm": kind_vm, "bench": kind_bench}
-DEFAULT = [kind for kind in KINDS if kind != "bench"]
+         "smoke": kind_smoke, "sanitizers": kind_sanitizers, "vm": kind_vm, "modes": kind_modes, "bench": kind_bench}
+DEFAULT = [kind for kind in KINDS if kind not in ("modes", "bench")]
 
 
 def main():
@@ -214,7 +247,7 @@ def main():
         prog="check", description="Runs the tests. The last line counts them; the status is not 0 when one failed, or "
         "was skipped without being listed in tests/expected-skips.")
     parser.add_argument("kind", nargs="*", choices=[[], *KINDS],
-                        help="one of: " + ", ".join(KINDS) + " (default: all but bench)")
+                        help="one of: " + ", ".join(KINDS) + " (default: all but modes and bench)")
     kinds = parser.parse_args().kind or DEFAULT
 
     tally = Tally()

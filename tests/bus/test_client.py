@@ -4,18 +4,11 @@ import os
 
 import pytest
 
-from conftest import RULES, kill_daemon
-from cordon import DOMAIN, DRIVER, FIGURES, MANAGER, ROOT, Service, domain_path, driver_path, published_properties
+from conftest import kill_daemon
+from cordon import DOMAIN, DRIVER, FIGURES, MANAGER, ROOT, domain_path, driver_path, published_properties
 from truth import OF_DOMAIN, OF_DRIVER, Cache
 
 LXC, WEB = driver_path("lxc"), domain_path("lxc", "web")
-
-
-@pytest.fixture(scope="module")
-def service():
-    """As on a unified host: truth.py looks into cgroup2's files."""
-    with Service(rules=RULES, hierarchy="unified") as running:
-        yield running
 
 
 @pytest.fixture

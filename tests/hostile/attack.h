@@ -31,7 +31,8 @@ extern const struct attempt group_attempts[], bpf_attempts[], device_attempts[],
 
 /*
  * What the program was told about its surroundings, as KEY=VALUE arguments: root (the cgroup2 mount), tree, driver,
- * domain, sibling (groups' directories), victim (a process outside, with the forbidden device as its descriptor 0),
+ * domain, sibling (groups' directories), v1-memory and its like (the domain's group in the hierarchy of a controller that
+ * is on cgroup v1, else /none), victim (a process outside, with the forbidden device as its descriptor 0),
  * neighbour (one in the sibling), device (the forbidden one), program, map, link (ids of the seal's), pin (its map,
  * pinned), disk, rootdisk (block devices), module, kernel (files).
  */

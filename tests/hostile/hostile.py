@@ -118,7 +118,10 @@ class Field:
         guard = bpf.query(self.driver, bpf.LSM_CGROUP) if self.guarded else []
         maps = {bpf.map_name(id_): id_ for id_ in bpf.map_ids(program) if id_}
         modules = pathlib.Path(f"/lib/modules/{os.uname().release}/kernel")
-        return {"root": self.root, "tree": self.tree, "driver": self.driver, "domain": self.inside,
+        v1 = {f"v1-{name}": "/none" for name in ("cpu", "cpuset", "devices", "memory", "pids")}
+        for name, mount in cordon.v1_mounts().items():
+            v1[f"v1-{name}"] = mount / self.inside.relative_to(self.root)
+        return {**v1, "root": self.root, "tree": self.tree, "driver": self.driver, "domain": self.inside,
                 "sibling": self.sibling, "empty": self.empty, "victim": self.victim.pid,
                 "neighbour": self.neighbour.pid, "device": FORBIDDEN, "program": program, "link": 1,
                 "map": maps["rules"], "turn": maps["turn"], "pin": self.pin_map(maps["rules"]),

@@ -12,6 +12,7 @@ import pytest
 from gi.repository import GLib
 
 import cordon
+import truth
 
 BUS = "unix:path=/run/dbus/system_bus_socket"
 # What the first call would do: on a legacy machine there is no cgroup2 before.
@@ -19,6 +20,7 @@ subprocess.run(["systemctl", "start", "run-cordon-cgroup2.mount"], check=True)
 TREE = cordon.cgroup2_mount() / "system.slice/cordon-tree.service"
 # The same in the hierarchy of each controller on cgroup v1, where the machine was booted with them.
 V1 = {name: mount / "system.slice/cordon-tree.service" for name, mount in cordon.v1_mounts().items()}
+unified = pytest.mark.unified  # left out where the controllers are on cgroup v1
 ALICE, BOB = 1000, 1001
 TIMEOUT = 60  # a bound, never a measure: what is waited for either comes or the test fails
 # The D-Bus type of every property that the suite sets.
@@ -50,14 +52,16 @@ class Group:
         self.call("SetProperties", GLib.Variant("(a{sv})", (variants(properties),)))
 
     def file(self, name):
-        """What the kernel has, or None where it has no such file."""
-        tree = V1.get(name.split(".")[0], TREE)
-        path = tree / self.directory.relative_to(TREE) / name
-        return path.read_text().strip() if path.exists() else None
+        """What the kernel has, in the hierarchy of the file's controller, or None where it has no such file."""
+        return truth.read(self.directory, name)
 
     def key(self, file, key):
         """A number in a file of keys and numbers."""
-        return int(dict(line.split(" ", 1) for line in self.file(file).splitlines())[key])
+        return truth.key(self.directory, file, key)
+
+    def limit(self, name):
+        """What a limit is by the kernel's files."""
+        return truth.LIMITS[name](self.directory)
 
 
 class Driver(Group):

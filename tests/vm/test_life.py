@@ -6,8 +6,9 @@ import signal
 
 import pytest
 
-from cordon import MANAGER, NAME, ROOT, steady, wait_for
+from cordon import MANAGER, NAME, ROOT, cgroup2_mount, cgroup_mounts, steady, wait_for
 from machine import ALICE, TREE, Driver, drop_in, keepers, show, systemctl, until, wait_for_end
+from truth import LIMITS
 
 MIB = 1 << 20
 
@@ -19,6 +20,7 @@ class World:
         self.driver = driver
         driver.set(TasksMax=100)
         self.empty = driver.domain("empty", DelegateUser=ALICE, MemoryMax=32 * MIB, CPUQuotaPerSecUSec=500000,
+                                   IOReadIOPSMax=[("/dev/vda", 90)],
                                    DeviceAllow=[("@pseudo", "rw"), ("/dev/fuse", "r")])
         # The quota leaves some of this slow machine to those that the test waits for.
         self.running = driver.domain("running", TasksMax=20, CPUQuotaPerSecUSec=300000, IOReadIOPSMax=[("/dev/vda", 100)],
@@ -29,9 +31,9 @@ class World:
         self.before = self.state(self.empty), self.state(self.running), self.state(driver)
 
     def state(self, group):
-        """All that is no figure, and the kernel's own files."""
-        files = {name: group.file(name) for name in ("cpu.max", "memory.max", "pids.max", "io.max")}
-        return steady(group.get_all()) | files
+        """All that is no figure, what the kernel's own files say, and where there is a group: in every hierarchy."""
+        there = {mount: mount.joinpath(group.directory.relative_to(cgroup2_mount())).is_dir() for mount in cgroup_mounts()}
+        return steady(group.get_all()), {name: truth(group.directory) for name, truth in LIMITS.items()}, there
 
     def check_enforced(self):
         """The process went on all the time, and got what it should; a new process and a new node do, too."""
@@ -111,8 +113,8 @@ def test_the_tree_starts_anew_around_what_runs(bus, world):
     """To restart cordon-tree.service is to ask for what it holds to be dropped: empty domains go, the others stay."""
     systemctl("restart", "cordon-tree.service")
     world.check_enforced()
-    assert not world.empty.directory.exists()
     assert [name for _, name, *_ in bus.list_domains(world.driver.name)] == ["running"]
+    assert not world.empty.directory.exists()  # gone with the unit, or from Cordon's own cgroup2 by this call
     assert world.state(world.running) == world.before[1]
     world.check_enforced()
     assert (show("cordon-tree.service", "SubState"), len(keepers())) == ("running", 2)
