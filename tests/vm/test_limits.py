@@ -80,10 +80,8 @@ def why_missing(file):
 
 @pytest.fixture(scope="module", autouse=True)
 def weights():
-    """Weights of single devices need the kernel's cost model (cgroup-v2.rst, "IO"), which an administrator turns on; on
-    cgroup v1 weights are those of a scheduler, which is a module."""
+    """Weights of single devices need the kernel's cost model (cgroup-v2.rst, "IO"), which an administrator turns on."""
     if V1:
-        subprocess.run(["modprobe", "bfq"], check=True)
         yield
         return
     switch = pathlib.Path("/sys/fs/cgroup/io.cost.qos")
