@@ -81,9 +81,9 @@ static int append_limit_value(sd_bus_message *reply, const Limit *limit, const L
 }
 
 /* A limit that this host does not have is shown as none. */
-static void read_limit(GroupView *view, const Limit *limit, LimitValue *ret_value) {
+static bool read_limit(GroupView *view, const Limit *limit, LimitValue *ret_value) {
         *ret_value = (LimitValue) { .number = LIMIT_INFINITY };
-        group_view_limit_in_force(view, limit, ret_value, NULL);
+        return group_view_limit_in_force(view, limit, ret_value, NULL);
 }
 
 static int append_limit(sd_bus_message *reply, GroupView *view, const Limit *limit) {
@@ -385,15 +385,17 @@ static bool is_set(const GArray *limits_set, const Limit *limit) {
         return false;
 }
 
-/* What every new group has is read once. On cgroup v1 a set of processors is the parent's, so it may be another. */
+/*
+ * What every new group has is read once, and looked for again while it is not there: a module may bring it. On cgroup v1 a
+ * set of processors is the parent's, so it may be another.
+ */
 static const LimitValue *find_default(Edge *edge, GroupView *view, const Limit *limit) {
         size_t i = limit - limits;
         LimitValue *value = &edge->defaults[i];
 
         if (!edge->has_default[i] || (value->text && *value->text)) {
                 limit_value_clear(value);
-                read_limit(view, limit, value);
-                edge->has_default[i] = true;
+                edge->has_default[i] = read_limit(view, limit, value);
         }
         return value;
 }

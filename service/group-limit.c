@@ -322,11 +322,31 @@ static void restore_limits(Group *group, GArray *old) {
         }
 }
 
-bool group_write_limits(Group *group, const GArray *settings, GError **error) {
-        g_autoptr(GArray) old = limit_settings_new();
+/* v1 bounds swap only together with memory: its bound goes before memory's does. */
+static bool goes_first(Group *group, const LimitSetting *setting) {
+        int dir;
+
+        return find(group, setting->limit, &dir)->format == LIMIT_FORMAT_SWAP && setting->value.number == LIMIT_INFINITY;
+}
+
+/* In the order in which they are to be written: GPtrArray of LimitSetting. */
+static GPtrArray *in_order(Group *group, const GArray *settings) {
+        GPtrArray *order = g_ptr_array_new();
 
         for (unsigned i = 0; i < settings->len; i++) {
-                const LimitSetting *setting = &g_array_index(settings, LimitSetting, i);
+                LimitSetting *setting = &g_array_index(settings, LimitSetting, i);
+
+                g_ptr_array_insert(order, goes_first(group, setting) ? 0 : -1, setting);
+        }
+        return order;
+}
+
+bool group_write_limits(Group *group, const GArray *settings, GError **error) {
+        g_autoptr(GPtrArray) order = in_order(group, settings);
+        g_autoptr(GArray) old = limit_settings_new();
+
+        for (unsigned i = 0; i < order->len; i++) {
+                const LimitSetting *setting = order->pdata[i];
                 g_autoptr(GroupView) view = group_view_new(group);
                 LimitSetting before = { .limit = setting->limit };
 
@@ -345,8 +365,10 @@ bool group_write_limits(Group *group, const GArray *settings, GError **error) {
 }
 
 bool group_init_limits(Group *group, const GArray *settings, GError **error) {
-        for (unsigned i = 0; i < settings->len; i++)
-                if (!write_setting(group, &g_array_index(settings, LimitSetting, i), error))
+        g_autoptr(GPtrArray) order = in_order(group, settings);
+
+        for (unsigned i = 0; i < order->len; i++)
+                if (!write_setting(group, order->pdata[i], error))
                         return false;
         return true;
 }

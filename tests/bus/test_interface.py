@@ -331,8 +331,8 @@ def test_swap_comes_with_memory_on_v1(service, root):
         assert (root.get(domain, DOMAIN, "MemoryMax"), root.get(domain, DOMAIN, "MemorySwapMax")) == (memory, 8192)
         assert int((group / "memory.memsw.limit_in_bytes").read_text()) == memory + 8192
     assert "MemoryMax" in refused(root, domain, "InvalidProperty", MemoryMax=f"uint64 {INFINITY}")
-    root.call(domain, DOMAIN, "SetProperties", f"({{'MemorySwapMax': <uint64 {INFINITY}>}},)")
-    root.call(domain, DOMAIN, "SetProperties", f"({{'MemoryMax': <uint64 {INFINITY}>}},)")
+    both = f"{{'MemoryMax': <uint64 {INFINITY}>, 'MemorySwapMax': <uint64 {INFINITY}>}}"
+    root.call(domain, DOMAIN, "SetProperties", f"({both},)")
     assert root.get(domain, DOMAIN, "MemoryMax") == root.get(domain, DOMAIN, "MemorySwapMax") == INFINITY
 
 

@@ -20,9 +20,6 @@ subprocess.run(["systemctl", "start", "run-cordon-cgroup2.mount"], check=True)
 TREE = cordon.cgroup2_mount() / "system.slice/cordon-tree.service"
 # The same in the hierarchy of each controller on cgroup v1, where the machine was booted with them.
 V1 = {name: mount / "system.slice/cordon-tree.service" for name, mount in cordon.v1_mounts().items()}
-# v1's weights of disks are a scheduler's, which is a module: it is there before the service looks what the kernel has.
-if V1:
-    subprocess.run(["modprobe", "bfq"], check=True)
 unified = pytest.mark.unified  # left out where the controllers are on cgroup v1
 ALICE, BOB = 1000, 1001
 TIMEOUT = 60  # a bound, never a measure: what is waited for either comes or the test fails

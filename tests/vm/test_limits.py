@@ -80,8 +80,10 @@ def why_missing(file):
 
 @pytest.fixture(scope="module", autouse=True)
 def weights():
-    """Weights of single devices need the kernel's cost model (cgroup-v2.rst, "IO"), which an administrator turns on."""
+    """Weights of single devices need the kernel's cost model (cgroup-v2.rst, "IO"), which an administrator turns on; on
+    cgroup v1 weights are those of a scheduler, which is a module."""
     if V1:
+        subprocess.run(["modprobe", "bfq"], check=True)
         yield
         return
     switch = pathlib.Path("/sys/fs/cgroup/io.cost.qos")
@@ -220,10 +222,7 @@ def files(group):
 def available(group):
     """Every limit that this kernel has, each with two values; the second are in the order in which limits are taken away."""
     rows = [row for row in LIMITS if row[1] and group.file(row[1]) is not None]
-    first, second = {row[0]: row[2][0] for row in rows}, {row[0]: row[3][0] for row in reversed(rows)}
-    if V1:
-        second["MemoryMax"] = 128 * MIB  # it cannot be taken away before MemorySwapMax was, nor in one call with it
-    return first, second
+    return {row[0]: row[2][0] for row in rows}, {row[0]: row[3][0] for row in reversed(rows)}
 
 
 @pytest.fixture
