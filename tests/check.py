@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Runs the tests of the kinds named (default: all but modes and bench), and counts. Called by ./check, which installs the rest."""
+"""Runs the tests of the kinds named (default: all but modes and bench), and counts. Called by ./check, which installs what
+they need."""
 import argparse
 import concurrent.futures
 import os
@@ -229,8 +230,8 @@ def kind_smoke(tally):
 def kind_bench(tally):
     """Takes minutes and wants the machine for itself, so it is run only when it is asked for."""
     build("build")
-    machine = [TOP / "tests/vm/boot", "--count-instructions", "--timeout", "1500", "--copy", TOP / "tests", "--copy", TOP / "dbus",
-               "--copy", TOP / "build/tests/bench/bench", "--"]
+    machine = [TOP / "tests/vm/boot", "--count-instructions", "--timeout", "1500", "--copy", TOP / "tests",
+               "--copy", TOP / "dbus", "--copy", TOP / "build/tests/bench/bench", "--"]
     for where, command in (("native", [TOP / "tests/bench/bench.py"]),
                            ("vm", [*machine, "tests/bench/bench.py", "--installed"])):
         say(f"benchmarks: {where}")

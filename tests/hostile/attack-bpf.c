@@ -237,6 +237,8 @@ static int map_command(const char *command, const char *name) {
         memset(value, 0xff, sizeof(value));
         at("%s of the map (its descriptor: %d)", name, fd);
         bpf(BPF_MAP_GET_NEXT_KEY, &first);
+        if (atoi(command) == BPF_MAP_DELETE_ELEM) /* takes none */
+                attr.value = 0;
         return answer_of(bpf((enum bpf_cmd) atoi(command), &attr));
 }
 

@@ -9,11 +9,12 @@ import hostile
 
 # What succeeds on every machine without the guard, and how many at least do in all.
 KNOWN = {"procs-root", "procs-sibling", "clone-into-root", "make-in-driver",
-         "xattr-devices", "bpf-program-by-id", "bpf-map-by-id", "bpf-detach-driver-descriptor",
+         "xattr-devices", "bpf-program-by-id", "bpf-map-by-id", "bpf-map-update", "bpf-map-delete", "bpf-map-turn",
+         "bpf-detach-driver-descriptor",
          "outside-pidfd-descriptor", "outside-ptrace-seize", "outside-namespace-mount", "kernel-kexec",
          "kernel-core-pattern", "v1-mount-devices", "v1-release-agent", "v2-mount-procs", "v2-handle-root",
          "uring-group"}
-KNOWN |= {"limit-v1-pids", "limit-v1-memory", "procs-v1-driver"} if cordon.v1_mounts() else {"limit-pids-max"}
+KNOWN |= {"limit-v1-pids", "limit-v1-cpu", "procs-v1-driver"} if cordon.v1_mounts() else {"limit-pids-max"}
 AT_LEAST = 80
 
 
