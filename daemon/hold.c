@@ -56,6 +56,13 @@ static void on_directory(uint32_t mask, const char *name, void *userdata) {
                 sd_event_exit(hold->tree->event, EXIT_FAILURE);
 }
 
+/* In the hierarchy that systemd has for itself: on a legacy host it knows nothing of cgroup2's. */
+static int systemds_directory(Group *tree) {
+        int v1 = group_v1_fd(tree, "name=systemd");
+
+        return v1 >= 0 ? v1 : group_fd(tree);
+}
+
 Hold *hold_new(sd_bus *bus, Tree *tree, const char *path, const char *unit, GError **error) {
         Hold *hold = g_new0(Hold, 1);
 
@@ -64,8 +71,8 @@ Hold *hold_new(sd_bus *bus, Tree *tree, const char *path, const char *unit, GErr
                 hold->events_watch = watch_add(tree->watch, group_fd(hold->group), "cgroup.events", IN_MODIFY,
                                                on_keepers, hold, error);
         if (hold->events_watch >= 0)
-                hold->directory_watch = watch_add(tree->watch, group_fd(tree->group), ".", IN_DELETE | IN_ONLYDIR,
-                                                  on_directory, hold, error);
+                hold->directory_watch = watch_add(tree->watch, systemds_directory(tree->group), ".",
+                                                  IN_DELETE | IN_ONLYDIR, on_directory, hold, error);
         if (hold->directory_watch < 0) {
                 hold_free(hold);
                 return NULL;
