@@ -17,12 +17,12 @@ V1_BOOTS = {  # name: kernel arguments
     "hybrid": "systemd.unified_cgroup_hierarchy=0",
     "legacy": "systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=1",
 }
-# With its controllers on cgroup v1 a machine runs all but what v1 does not have (-m 'not unified'). That takes minutes, so a
-# plain check runs there what depends on where the controllers are: on both, or on the one or the other.
-V1_TESTS = "activation biting demo limits"
+# With its controllers on cgroup v1 a machine runs all but what v1 does not have (-m 'not unified'): ./check modes. That takes
+# long, and Debian 12's kernel was seen to lock up in the midst of tests of v1's limits for disks, so a plain check chooses.
+V1_TESTS = "activation biting demo"
 V1_CHOICE = {
-    "hybrid": {"vm": f"{V1_TESTS} client delegation usage", "hostile": "hostile tenant"},
-    "legacy": {"vm": f"{V1_TESTS} life tenants"},
+    "hybrid": {"vm": V1_TESTS, "hostile": "hostile"},
+    "legacy": {"vm": V1_TESTS},
 }
 
 
