@@ -113,8 +113,10 @@ def silent(tmp_path):
 
 
 def is_held(process):
-    """It waits in the kernel, where no freezer reaches it (proc(5): state D)."""
-    return pathlib.Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "D"
+    """It waits in the kernel for that server, where no freezer reaches it (proc(5): state D), and not for a page of its own."""
+    proc = pathlib.Path(f"/proc/{process.pid}")
+    state, function = (proc / "stat").read_text().rpartition(")")[2].split()[0], (proc / "wchan").read_text()
+    return state == "D" and ("fuse" in function or function == "request_wait_answer")
 
 
 def times_woken(pid):
