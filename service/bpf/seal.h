@@ -27,7 +27,7 @@ struct seal_rule_key {
 
 /*
  * What a rule gives: `access` from the driver's turn `since` on, `before` until then. So all that a change of a list
- * changes comes in force at one moment, when the turn does (service/seal.c).
+ * changes comes in force at one moment, when the turn does (service/rule-map.c).
  */
 struct seal_access {
         __u32 before, access; /* BPF_DEVCG_ACC_* bits */
