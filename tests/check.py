@@ -108,28 +108,29 @@ def run_pytest(tally, suite, directory, prefix, hierarchy=""):
 
 
 def run_vm(machine):
-    """The same runner, inside a virtual machine. Returns its status, output and report, which comes behind a mark."""
+    """The same runner, inside a virtual machine. Returns its status, output, errors and report, which comes behind a mark."""
     release, kernel, tests = machine
-    command = (f"CORDON_VM=1 /usr/bin/python3 -c '{PYTEST}' -q -p no:cacheprovider --basetemp /var/tmp/pytest "
+    command = (f"CORDON_VM=1 /usr/bin/python3 -c '{PYTEST}' -v -p no:cacheprovider --basetemp /var/tmp/pytest "
                f"--junitxml report.xml {tests}; status=$?; echo; echo ==REPORT==; cat report.xml; exit $status")
     copies = TOP / "tests", *(TOP / file for file in VM_FILES)
     done = subprocess.run([TOP / "tests/vm/boot", "--release", release, "--timeout", "1500",
                            *(["--append", kernel] if kernel else []),
                            *(argument for file in copies for argument in ("--copy", file)),
-                           "--", "sh", "-c", command], stdout=subprocess.PIPE, text=True)
+                           "--", "sh", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     output, _, report = done.stdout.partition("==REPORT==\n")
-    return done.returncode, output, report
+    return done.returncode, output, done.stderr, report
 
 
-def count_vm(tally, name, status, output, report):
+def count_vm(tally, name, status, output, errors, report):
     say(f"vm: {name}")
-    print(output, flush=True)
+    print(output + errors, flush=True)
     with tempfile.NamedTemporaryFile("w", suffix=".xml") as file:
         file.write(report)
         file.flush()
         before = len(tally.failed)
         if not read_junit(tally, file.name, f"vm-{name}") or (status and len(tally.failed) == before):
-            tally.add(f"vm-{name}: ended with {status}", "failed")
+            last = [text.strip().rpartition("\n")[2] for text in (output, errors)]
+            tally.add(f"vm-{name}: ended with {status}: " + ": ".join(last), "failed")
 
 
 def has_v1():

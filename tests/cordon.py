@@ -208,6 +208,12 @@ class Signals:
         self.wait(lambda at, member, arguments: (at, member) == (path, "PropertiesChanged") and
                   arguments[1].get(name) == value)
 
+    def wait_oom_kills(self, path):
+        """For the first. How many the kernel counts for one hog is its own affair: none when the memory was gone already, two
+        when it asked again before the memory was."""
+        self.wait(lambda at, member, arguments: (at, member) == (path, "PropertiesChanged") and
+                  arguments[1].get("OOMKills", 0) >= 1)
+
     def close(self):
         self.client.connection.signal_unsubscribe(self.subscription)
 
