@@ -1,43 +1,25 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Runs the tests of the kinds named (default: all but modes and bench), and counts. Called by ./check, which installs what
+"""Runs the tests of the kinds named (default: all but bench), and counts. Called by ./check, which installs what
 they need."""
 import argparse
-import concurrent.futures
 import os
 import pathlib
+import queue
 import subprocess
 import sys
 import tempfile
+import threading
 import xml.etree.ElementTree
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 EXPECTED_SKIPS = TOP / "tests/expected-skips"
-ALL = "tests/vm tests/hostile"
-V1_BOOTS = {  # name: kernel arguments
-    "hybrid": "systemd.unified_cgroup_hierarchy=0",
-    "legacy": "systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=1",
-}
-# With its controllers on cgroup v1 a machine runs all but what v1 does not have (-m 'not unified'): ./check modes. That takes
-# long, and Debian 12's kernel was seen to lock up in the midst of tests of v1's limits for disks, so a plain check chooses.
-V1_TESTS = "activation biting demo"
-V1_CHOICE = {
-    "hybrid": {"vm": V1_TESTS, "hostile": "hostile"},
-    "legacy": {"vm": V1_TESTS},
-}
-
-
-def v1_machine(name, tests):
-    return "bookworm", V1_BOOTS[name], f"-m 'not unified' {tests}"
-
-
-def choice(name):
-    return " ".join(f"tests/{suite}/test_{file}.py" for suite, files in V1_CHOICE[name].items() for file in files.split())
-
-
-MACHINES = {  # name: release, kernel arguments, tests
-    "trixie": ("trixie", "", ALL),
-    "bookworm": ("bookworm", "", ALL),
-    **{name: v1_machine(name, choice(name)) for name in V1_BOOTS},
+# A machine with its controllers on cgroup v1 runs all but what v1 does not have.
+V1 = "-m 'not unified'"
+MACHINES = {  # name: release, kernel arguments, arguments of pytest. In the order in which they start.
+    "hybrid": ("bookworm", "systemd.unified_cgroup_hierarchy=0", V1),
+    "legacy": ("bookworm", "systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=1", V1),
+    "trixie": ("trixie", "", ""),
+    "bookworm": ("bookworm", "", ""),
 }
 # What the tests in a virtual machine need beside themselves: helpers, and a daemon of another version.
 VM_FILES = ("README.md", "dbus", "tools", "build/tests/hostile/attack", "build/tests/kernel/opener",
@@ -46,8 +28,6 @@ VM_FILES = ("README.md", "dbus", "tools", "build/tests/hostile/attack", "build/t
 
 # Without the end that Python makes of itself, in which PyGObject was seen to crash: the report is written by then.
 PYTEST = "import os, pytest, sys; status = pytest.main(sys.argv[1:]); sys.stdout.flush(); os._exit(status)"
-# These run beside the native suites, one after the other: those leave a processor idle.
-EARLY = "hybrid", "legacy", "trixie"
 
 
 class Tally:
@@ -109,9 +89,10 @@ def run_pytest(tally, suite, directory, prefix, hierarchy=""):
 
 def run_vm(machine):
     """The same runner, inside a virtual machine. Returns its status, output, errors and report, which comes behind a mark."""
-    release, kernel, tests = machine
+    release, kernel, arguments = machine
     command = (f"CORDON_VM=1 /usr/bin/python3 -c '{PYTEST}' -v -p no:cacheprovider --basetemp /var/tmp/pytest "
-               f"--junitxml report.xml {tests}; status=$?; echo; echo ==REPORT==; cat report.xml; exit $status")
+               f"--junitxml report.xml {arguments} tests/vm tests/hostile; "
+               "status=$?; echo; echo ==REPORT==; cat report.xml; exit $status")
     copies = TOP / "tests", *(TOP / file for file in VM_FILES)
     done = subprocess.run([TOP / "tests/vm/boot", "--release", release, "--timeout", "1500",
                            *(["--append", kernel] if kernel else []),
@@ -187,39 +168,41 @@ def kind_hostile(tally):
     run_pytest(tally, "hostile", "build", "hostile")
 
 
-early = {}  # the machines that were started beside the other kinds: name -> future
+# One machine takes a processor. Beside the native suites, which leave one idle, there runs one at a time; then there run two.
+waiting, done = queue.SimpleQueue(), {}
 
 
-def build_vm_files():
+def run_machines():
+    """One after the other, until none waits."""
+    while True:
+        try:
+            name = waiting.get_nowait()
+        except queue.Empty:
+            return
+        done[name] = run_vm(MACHINES[name])
+
+
+first_lane = threading.Thread(target=run_machines)
+
+
+def start_machines(_tally):
     build("build")
     build("build-upgrade", "-Dbpf_args=-mcpu=v3", "-Dtests=false")
-
-
-def start_early():
-    build_vm_files()
-    pool = concurrent.futures.ThreadPoolExecutor(1)
-    early.update((name, pool.submit(run_vm, MACHINES[name])) for name in EARLY)
-
-
-def run_machines(tally, machines, running):
-    """Those of `machines` that are not running already, two at a time: emulated processors wait a lot for one another."""
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        runs = {name: running.get(name) or pool.submit(run_vm, machine) for name, machine in machines.items()}
-        for name, run in runs.items():
-            count_vm(tally, name, *run.result())
+    for name in MACHINES:
+        waiting.put(name)
+    first_lane.start()
 
 
 def kind_vm(tally):
-    if not early:
-        start_early()
     say("vm: " + ", ".join(MACHINES))
-    run_machines(tally, MACHINES, early)
-
-
-def kind_modes(tally):
-    """All that runs with the controllers on cgroup v1, of which a plain check makes a choice."""
-    build_vm_files()
-    run_machines(tally, {name: v1_machine(name, ALL) for name in V1_BOOTS}, {})
+    run_machines()
+    if first_lane.ident:
+        first_lane.join()
+    for name in MACHINES:
+        if name in done:
+            count_vm(tally, name, *done[name])
+        else:
+            tally.add(f"vm-{name}: did not run", "failed")
 
 
 def kind_smoke(tally):
@@ -240,8 +223,8 @@ def kind_bench(tally):
 
 
 KINDS = {"unit": kind_unit, "bus": kind_bus, "kernel": kind_kernel, "hostile": kind_hostile,
-         "smoke": kind_smoke, "sanitizers": kind_sanitizers, "vm": kind_vm, "modes": kind_modes, "bench": kind_bench}
-DEFAULT = [kind for kind in KINDS if kind not in ("modes", "bench")]
+         "smoke": kind_smoke, "sanitizers": kind_sanitizers, "vm": kind_vm, "bench": kind_bench}
+DEFAULT = [kind for kind in KINDS if kind != "bench"]
 
 
 def main():
@@ -249,15 +232,15 @@ def main():
         prog="check", description="Runs the tests. The last line counts them; the status is not 0 when one failed, or "
         "was skipped without being listed in tests/expected-skips.")
     parser.add_argument("kind", nargs="*", choices=[[], *KINDS],
-                        help="one of: " + ", ".join(KINDS) + " (default: all but modes and bench)")
+                        help="one of: " + ", ".join(KINDS) + " (default: all but bench)")
     kinds = parser.parse_args().kind or DEFAULT
 
     tally = Tally()
-    for kind in (["early"] if "vm" in kinds else []) + kinds:
+    for run in ([start_machines] if "vm" in kinds else []) + [KINDS[kind] for kind in kinds]:
         try:
-            KINDS[kind](tally) if kind in KINDS else start_early()
+            run(tally)
         except subprocess.CalledProcessError as error:
-            tally.add(f"{kind}: {error}", "failed")
+            tally.add(f"{run.__name__}: {error}", "failed")
     unexpected = tally.unexpected_skips()
     for name in tally.failed:
         print("failed:", name)
