@@ -75,6 +75,7 @@ class built:
         self.service.close()
 
 
+@pytest.mark.unified  # programs are exchanged on cgroup2, wherever the controllers are
 def test_upgrades_under_a_tenant(daemons):
     where, exchange = daemons
     bus, group = where.client(), where.group / "upgrade"

@@ -7,15 +7,17 @@ import pytest
 import cordon
 import hostile
 
-# What succeeds on every machine without the guard, and how many at least do in all.
+# What succeeds on every machine without the guard, and how many do at least. A machine with its controllers on cgroup v1
+# shows those on v1 only: the others need none, and take minutes.
 KNOWN = {"procs-root", "procs-sibling", "clone-into-root", "make-in-driver",
          "xattr-devices", "bpf-program-by-id", "bpf-map-by-id", "bpf-map-update", "bpf-map-delete", "bpf-map-turn",
          "bpf-detach-driver-descriptor",
          "outside-pidfd-descriptor", "outside-ptrace-seize", "outside-namespace-mount", "kernel-kexec",
          "kernel-core-pattern", "v1-mount-devices", "v1-release-agent", "v2-mount-procs", "v2-handle-root",
-         "uring-group"}
-KNOWN |= {"limit-v1-pids", "limit-v1-cpu", "procs-v1-driver"} if cordon.v1_mounts() else {"limit-pids-max"}
-AT_LEAST = 80
+         "uring-group", "limit-pids-max"}
+KNOWN_V1 = {"v1-mount-devices", "v1-release-agent", "limit-v1-pids", "limit-v1-cpu", "procs-v1-driver"}
+AT_LEAST, AT_LEAST_V1 = 80, 16
+V1 = bool(cordon.v1_mounts())
 
 
 @pytest.fixture
@@ -43,12 +45,12 @@ def attack_until_harm(system, names):
 
 
 def test_without_the_guard(unguarded, capsys):
-    names, succeeded = hostile.attempts("vm"), set()
+    names, succeeded = [name for name in hostile.attempts("vm") if "v1" in name or not V1], set()
     while names:
         succeeded |= attack_until_harm(unguarded, names)
     with capsys.disabled():
         print(f"\nwithout the guard {len(succeeded)} succeed: {' '.join(sorted(succeeded))}")
-    assert KNOWN <= succeeded
-    assert len(succeeded) >= AT_LEAST
+    assert (KNOWN_V1 if V1 else KNOWN) <= succeeded
+    assert len(succeeded) >= (AT_LEAST_V1 if V1 else AT_LEAST)
     # The seal alone holds against these.
     assert not succeeded & set(hostile.attempts("anywhere"))

@@ -11,10 +11,6 @@ import cordon  # noqa: E402
 from machine import BUS, Driver  # noqa: E402
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "unified: of what only cgroup2's controllers do")
-
-
 @pytest.fixture(scope="session")
 def bus():
     client = cordon.Client(BUS)
