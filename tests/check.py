@@ -5,6 +5,7 @@ import argparse
 import os
 import pathlib
 import queue
+import stat
 import subprocess
 import sys
 import tempfile
@@ -238,6 +239,9 @@ def main():
     parser.add_argument("kind", nargs="*", choices=[[], *KINDS],
                         help="one of: " + ", ".join(KINDS) + " (default: all but bench)")
     kinds = parser.parse_args().kind or DEFAULT
+    for directory in TOP, *TOP.parents:
+        if not directory.stat().st_mode & stat.S_IXOTH:
+            parser.error(f"{directory} is closed to other users, as whom tests run programs of this tree: move it elsewhere")
 
     tally = Tally()
     for run in ([start_machines] if "vm" in kinds else []) + [KINDS[kind] for kind in kinds]:
