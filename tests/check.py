@@ -174,7 +174,7 @@ def kind_hostile(tally):
 
 # A machine takes one processor. One runs at a time beside the native suites, which leave one idle, then two: with two from the
 # start all slow one another down, and the whole takes longer.
-waiting, done = queue.SimpleQueue(), {}
+waiting, finished = queue.SimpleQueue(), {}
 
 
 def run_machines():
@@ -184,7 +184,7 @@ def run_machines():
             name = waiting.get_nowait()
         except queue.Empty:
             return
-        done[name] = run_vm(MACHINES[name])
+        finished[name] = run_vm(MACHINES[name])
 
 
 beside = threading.Thread(target=run_machines)
@@ -204,8 +204,8 @@ def kind_vm(tally):
     if beside.ident:
         beside.join()
     for name in MACHINES:
-        if name in done:
-            count_vm(tally, name, *done[name])
+        if name in finished:
+            count_vm(tally, name, *finished[name])
         else:
             tally.add(f"vm-{name}: did not run", "failed")
 
